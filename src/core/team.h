@@ -1,0 +1,61 @@
+// The worker team of a runtime: the caller's thread and count-1 workers enter a region together.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace quoin {
+
+// Why not OpenMP: its pools belong to the calling thread, so two host threads with a model each would run four threads
+// on two cores, its spinning is set for the whole process by an environment variable, and ThreadSanitizer cannot see
+// its barriers. Regions of several callers take turns in the order of arrival.
+class Team {
+public:
+    // `threads` >= 1, the caller included. Throws std::system_error when the system gives no more threads.
+    // `processors` (may be empty): worker i is pinned to processors[i % size].
+    explicit Team(int threads, std::vector<int> processors = {});
+    ~Team();
+    Team(const Team&) = delete;
+    Team& operator=(const Team&) = delete;
+
+    int size() const { return size_; }
+
+    // Runs body(thread) once on every thread, 0 being the caller, and returns when all have ended.
+    // The body must not throw. Any thread may call; not from inside a region.
+    template <class Body>
+    void run(Body&& body) {
+        run_erased([](void* context, int thread) { (*static_cast<std::remove_reference_t<Body>*>(context))(thread); },
+                   &body);
+    }
+
+    // Inside a region: returns when every thread of the team has called it. What was written before is seen after.
+    void barrier();
+
+private:
+    using Function = void (*)(void* context, int thread);
+    void run_erased(Function function, void* context);
+    void worker(int thread);
+    void stop();
+
+    const int size_;
+    std::mutex turn_mutex_;  // one region at a time, in the order of arrival
+    std::condition_variable turn_changed_;
+    uint64_t next_ticket_ = 0;
+    uint64_t serving_ = 0;
+
+    Function function_ = nullptr;
+    void* context_ = nullptr;
+    alignas(64) std::atomic<uint32_t> region_{0};  // counts regions; workers wait for it to change
+    alignas(64) std::atomic<int32_t> running_{0};  // workers still inside the region
+    alignas(64) std::atomic<int32_t> arrived_{0};  // threads at the barrier
+    alignas(64) std::atomic<uint32_t> phase_{0};   // counts barriers
+    std::atomic<bool> stopping_{false};
+    std::vector<std::thread> workers_;
+};
+
+}  // namespace quoin
