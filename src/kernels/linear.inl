@@ -1,0 +1,49 @@
+// What every Linear kernel shares: panels, blocks of rows whose sums lie on the stack, and the epilogue.
+
+namespace quoin {
+namespace {
+
+// Rows that share one conversion of a weight chunk; their sums are 12 KiB of stack.
+constexpr int64_t kRowBlock = 96;
+static_assert(kRowBlock % kFloatTileRows == 0 && kRowBlock % kIntegerTileRows == 0);
+
+QUOIN_INLINE void write_row(const float* sums, const float* bias, const float* residual, int64_t columns, float* dst) {
+    for (int64_t c = 0; c < columns; c += kLanes) {
+        const int64_t n = smaller(columns - c, kLanes);
+        Floats x = load(sums + c);
+        if (n == kLanes) {
+            if (bias != nullptr) x = x + load(bias + c);
+            if (residual != nullptr) x = x + load(residual + c);
+            store(dst + c, x);
+        } else {
+            if (bias != nullptr) x = x + load_first(bias + c, n);
+            if (residual != nullptr) x = x + load_first(residual + c, n);
+            store_first(dst + c, x, n);
+        }
+    }
+}
+
+// Format::accumulate(args, panel, src, rows, sums): sums[rows][32] += src rows x panel.
+template <class Format>
+QUOIN_INLINE void linear(const LinearArgs& args) {
+    alignas(64) float sums[kRowBlock * kPanelColumns];
+    for (int64_t panel = 0; panel < args.panels; ++panel) {
+        const int64_t column = panel * kPanelColumns;
+        const int64_t columns = smaller(args.columns - column, kPanelColumns);
+        const std::byte* const weights = args.weights + panel * args.panel_stride;
+        for (int64_t row = 0; row < args.rows; row += kRowBlock) {
+            const int64_t rows = smaller(args.rows - row, kRowBlock);
+            for (int64_t i = 0; i < rows * kPanelColumns; i += kLanes) store(sums + i, zeros());
+            Format::accumulate(args, weights, args.src + row * args.src_stride, rows, sums);
+            for (int64_t r = 0; r < rows; ++r) {
+                const float* const residual =
+                    args.residual == nullptr ? nullptr : args.residual + (row + r) * args.residual_stride + column;
+                write_row(sums + r * kPanelColumns, args.bias == nullptr ? nullptr : args.bias + column, residual,
+                          columns, args.dst + (row + r) * args.dst_stride + column);
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace quoin

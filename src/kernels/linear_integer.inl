@@ -1,0 +1,199 @@
+// Linear over q8_0 and q4_0 panels: int32 dot products of blocks of 32, then acc += float(dot) * (d_w * d_a).
+
+namespace quoin {
+namespace {
+
+// Blocks of K that stay in the first-level cache, 16 KiB of bytes, while all rows of a block pass over them.
+constexpr int64_t kChunkBlocks = 16;
+constexpr int64_t kGroups = 8;  // of four K each in a block
+constexpr int64_t kGroupBytes = kPanelColumns * 4;
+
+// The three forms of weights. dot(): all groups of one block for one vector of columns.
+struct NibblePanel {
+    static constexpr int64_t kBlockBytes = kPanelColumns * 18;
+    static constexpr int kLoads = 4;
+    static constexpr int kValuesPerLoad = 2;
+    static constexpr int32_t kOffset = -8;
+    static QUOIN_INLINE Ints value(Ints raw, int part) { return part == 0 ? low_nibbles(raw) : high_nibbles(raw); }
+    static constexpr int64_t group(int load, int part) { return load + 4 * part; }
+    static QUOIN_INLINE Floats scale(const std::byte* block, int64_t column) {
+        return load_f16(block + 4 * kGroupBytes + column * 2);
+    }
+    static QUOIN_INLINE Ints begin(const int32_t* offset) { return nibble_dot_begin(offset); }
+    static QUOIN_INLINE Ints step(Ints state, Ints w, Ints a) { return nibble_dot_step(state, w, a); }
+    static QUOIN_INLINE Ints end(Ints state, const int32_t* offset) { return nibble_dot_end(state, offset); }
+};
+// Nibbles spread to bytes and scales widened, once for many rows.
+struct SpreadNibbles : NibblePanel {
+    static constexpr int64_t kBlockBytes = kGroups * kGroupBytes + kPanelColumns * 4;
+    static constexpr int kLoads = 8;
+    static constexpr int kValuesPerLoad = 1;
+    static QUOIN_INLINE Ints value(Ints raw, int) { return raw; }
+    static constexpr int64_t group(int load, int) { return load; }
+    static QUOIN_INLINE Floats scale(const std::byte* block, int64_t column) {
+        return load(reinterpret_cast<const float*>(block + kGroups * kGroupBytes) + column);
+    }
+};
+struct BytePanel {
+    static constexpr int64_t kBlockBytes = kPanelColumns * 34;
+    static constexpr int kLoads = 8;
+    static constexpr int kValuesPerLoad = 1;
+    static constexpr int32_t kOffset = kByteOffset;
+    static QUOIN_INLINE Ints value(Ints raw, int) { return raw; }
+    static constexpr int64_t group(int load, int) { return load; }
+    static QUOIN_INLINE Floats scale(const std::byte* block, int64_t column) {
+        return load_f16(block + kGroups * kGroupBytes + column * 2);
+    }
+    static QUOIN_INLINE Ints begin(const int32_t* offset) { return byte_dot_begin(offset); }
+    static QUOIN_INLINE Ints step(Ints state, Ints w, Ints a) { return byte_dot_step(state, w, a); }
+    static QUOIN_INLINE Ints end(Ints state, const int32_t*) { return state; }
+};
+
+struct IntegerTile {
+    const std::byte* weights;  // first block of the chunk
+    int64_t column;            // first column of the tile in the panel
+    int64_t blocks;            // 1..kChunkBlocks
+    const std::byte* rows;     // Q8Row of the first row
+    int64_t row_stride;        // bytes
+    int64_t inner;             // K of the whole row: where scales and sums begin
+    int64_t first_block;       // of the chunk within the row
+    float* sums;               // [R][32]
+};
+
+template <int R, int V, class Format>
+[[gnu::noinline]] void integer_tile(const IntegerTile& tile) {
+    // Scales and offsets beside each other on the stack: two rows of addresses less in the loop.
+    float scales[R][kChunkBlocks];
+    int32_t offsets[R][kChunkBlocks];
+    for (int r = 0; r < R; ++r) {
+        const std::byte* const scale = tile.rows + r * tile.row_stride + tile.inner + tile.first_block * 4;
+        const std::byte* const sum = scale + tile.inner / kActivationBlock * 4;
+        for (int64_t b = 0; b < tile.blocks; ++b) {
+            scales[r][b] = read<float>(scale + b * 4);
+            offsets[r][b] = Format::kOffset * read<int32_t>(sum + b * 4);
+        }
+    }
+    Floats acc[R][V];
+    for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < V; ++v) acc[r][v] = load(tile.sums + r * kPanelColumns + v * kLanes);
+    }
+    const std::byte* weights = tile.weights + tile.column * 4;
+    const std::byte* block = tile.weights;
+    const std::byte* activations = tile.rows + tile.first_block * kActivationBlock;
+    const int64_t stride = tile.row_stride;
+    for (int64_t b = 0; b < tile.blocks; ++b) {
+        Ints dot[R][V];
+        for (int r = 0; r < R; ++r) {
+            for (int v = 0; v < V; ++v) dot[r][v] = Format::begin(&offsets[r][b]);
+        }
+#pragma GCC unroll 8
+        for (int g = 0; g < Format::kLoads; ++g) {
+            Ints raw[V];
+            for (int v = 0; v < V; ++v) raw[v] = load_ints(weights + g * kGroupBytes + v * kVectorBytes);
+#pragma GCC unroll 2
+            for (int part = 0; part < Format::kValuesPerLoad; ++part) {
+                Ints w[V];
+                for (int v = 0; v < V; ++v) w[v] = Format::value(raw[v], part);
+                for (int r = 0; r < R; ++r) {
+                    const Ints a = broadcast_quad(activations + r * stride + 4 * Format::group(g, part));
+                    for (int v = 0; v < V; ++v) dot[r][v] = Format::step(dot[r][v], w[v], a);
+                }
+            }
+        }
+        for (int v = 0; v < V; ++v) {
+            const Floats scale = Format::scale(block, tile.column + v * kLanes);
+            for (int r = 0; r < R; ++r) {
+                const Floats product = to_floats(Format::end(dot[r][v], &offsets[r][b]));
+                acc[r][v] = fma(product, scale * broadcast(scales[r][b]), acc[r][v]);
+            }
+        }
+        weights += Format::kBlockBytes;
+        block += Format::kBlockBytes;
+        activations += kActivationBlock;
+    }
+    for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < V; ++v) store(tile.sums + r * kPanelColumns + v * kLanes, acc[r][v]);
+    }
+}
+
+template <int R, int V, class Format>
+QUOIN_INLINE void integer_tile_of(int64_t rows, const IntegerTile& tile) {
+    if (rows == R) {
+        integer_tile<R, V, Format>(tile);
+    } else if constexpr (R > 1) {
+        integer_tile_of<R - 1, V, Format>(rows, tile);
+    }
+}
+
+template <class Format>
+QUOIN_INLINE void integer_strip(int64_t rows, const IntegerTile& whole) {
+    constexpr int kRows = kIntegerTileRows;
+    const int64_t tiles = (rows + kRows - 1) / kRows;
+    for (int64_t v = 0; v < kPanelVectors; v += kIntegerTileVectors) {
+        IntegerTile tile = whole;
+        tile.column = v * kLanes;
+        tile.sums += tile.column;
+        int64_t left = rows;
+        for (int64_t t = tiles; t > 0; --t) {  // tiles of nearly equal height
+            const int64_t height = (left + t - 1) / t;
+            integer_tile_of<kRows, kIntegerTileVectors, Format>(height, tile);
+            tile.rows += height * tile.row_stride;
+            tile.sums += height * kPanelColumns;
+            left -= height;
+        }
+    }
+}
+
+QUOIN_INLINE void spread_nibbles(const std::byte* src, int64_t blocks, std::byte* dst) {
+    for (int64_t b = 0; b < blocks; ++b) {
+        for (int64_t i = 0; i < 4 * kGroupBytes; i += kVectorBytes) {
+            const Ints raw = load_ints(src + i);
+            store_ints(dst + i, low_nibbles(raw));
+            store_ints(dst + i + 4 * kGroupBytes, high_nibbles(raw));
+        }
+        for (int64_t c = 0; c < kPanelColumns; c += kLanes) {
+            store(reinterpret_cast<float*>(dst + kGroups * kGroupBytes) + c, NibblePanel::scale(src, c));
+        }
+        src += NibblePanel::kBlockBytes;
+        dst += SpreadNibbles::kBlockBytes;
+    }
+}
+
+template <class Format>
+struct IntegerPanels {
+    static void accumulate(const LinearArgs& args, const std::byte* panel, const std::byte* src, int64_t rows,
+                           float* sums) {
+        constexpr bool kNibbles = __is_same(Format, NibblePanel);
+        const int64_t blocks = args.inner / kActivationBlock;
+        IntegerTile tile = {};
+        tile.rows = src;
+        tile.row_stride = args.src_stride;
+        tile.inner = args.inner;
+        tile.sums = sums;
+        alignas(64) std::byte spread[kNibbles ? kChunkBlocks * SpreadNibbles::kBlockBytes : 1];
+        // Spreading pays from two tiles on; a single tile takes nibbles apart as it goes.
+        const bool spread_pays = kNibbles && rows > kIntegerTileRows;
+        for (int64_t b = 0; b < blocks; b += kChunkBlocks) {
+            tile.blocks = smaller(blocks - b, kChunkBlocks);
+            tile.first_block = b;
+            tile.weights = panel + b * Format::kBlockBytes;
+            if (spread_pays) {
+                spread_nibbles(tile.weights, tile.blocks, spread);
+                tile.weights = spread;
+                integer_strip<SpreadNibbles>(rows, tile);
+            } else {
+                integer_strip<Format>(rows, tile);
+            }
+        }
+    }
+};
+
+void linear_q8_0(const LinearArgs& args) {
+    linear<IntegerPanels<BytePanel>>(args);
+}
+void linear_q4_0(const LinearArgs& args) {
+    linear<IntegerPanels<NibblePanel>>(args);
+}
+
+}  // namespace
+}  // namespace quoin

@@ -1,0 +1,76 @@
+// Rows in the file's layout to one panel. All are transpositions of 16- or 32-bit lanes.
+
+namespace quoin {
+namespace {
+
+// K values (plain types) or blocks done for one row before the next: long enough to use whole cache lines of the
+// source, short enough that the strip of the panel being filled stays in the first-level cache.
+constexpr int64_t kPackStep = 64;
+
+template <class T>
+QUOIN_INLINE void pack_plain(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner,
+                             std::byte* panel) {
+    constexpr int64_t kSize = sizeof(T);
+    for (int64_t begin = 0; begin < inner; begin += kPackStep) {
+        const int64_t end = smaller(begin + kPackStep, inner);
+        for (int64_t c = 0; c < kPanelColumns; ++c) {
+            const std::byte* const row = src + c * stride_bytes;
+            std::byte* const lane = panel + c * kSize;
+            for (int64_t k = begin; k < end; ++k) {
+                write<T>(lane + k * kPanelColumns * kSize, c < columns ? read<T>(row + k * kSize) : T{0});
+            }
+        }
+    }
+}
+
+void pack_f32(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner, std::byte* panel) {
+    pack_plain<uint32_t>(src, stride_bytes, columns, inner, panel);
+}
+void pack_f16(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner, std::byte* panel) {
+    pack_plain<uint16_t>(src, stride_bytes, columns, inner, panel);
+}
+void pack_bf16(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner, std::byte* panel) {
+    pack_plain<uint32_t>(src, stride_bytes, columns, inner / 2, panel);  // pairs
+    if (inner % 2 == 0) return;
+    std::byte* const last = panel + inner / 2 * kPanelColumns * 4;
+    for (int64_t c = 0; c < kPanelColumns; ++c) {
+        const uint16_t value = c < columns ? read<uint16_t>(src + c * stride_bytes + (inner - 1) * 2) : uint16_t{0};
+        write<uint32_t>(last + c * 4, value);
+    }
+}
+
+// kQuads lanes of four bytes per block after its f16 scale; `flip` is added to every lane bit by bit.
+template <int kQuads>
+QUOIN_INLINE void pack_blocks(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner, uint32_t flip,
+                              std::byte* panel) {
+    constexpr int64_t kFileBytes = 2 + kQuads * 4;
+    constexpr int64_t kBlockBytes = kFileBytes * kPanelColumns;
+    constexpr int64_t kStep = 4;
+    const int64_t blocks = inner / 32;
+    for (int64_t begin = 0; begin < blocks; begin += kStep) {
+        const int64_t end = smaller(begin + kStep, blocks);
+        for (int64_t c = 0; c < kPanelColumns; ++c) {
+            const std::byte* const row = src + c * stride_bytes;
+            for (int64_t b = begin; b < end; ++b) {
+                const std::byte* const from = row + b * kFileBytes;
+                std::byte* const to = panel + b * kBlockBytes;
+                for (int64_t q = 0; q < kQuads; ++q) {
+                    const uint32_t quad = c < columns ? read<uint32_t>(from + 2 + q * 4) : 0U;
+                    write<uint32_t>(to + (q * kPanelColumns + c) * 4, quad ^ flip);
+                }
+                const uint16_t scale = c < columns ? read<uint16_t>(from) : uint16_t{0};
+                write<uint16_t>(to + kQuads * kPanelColumns * 4 + c * 2, scale);
+            }
+        }
+    }
+}
+
+void pack_q8_0(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner, std::byte* panel) {
+    pack_blocks<8>(src, stride_bytes, columns, inner, 0x80808080U, panel);
+}
+void pack_q4_0(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner, std::byte* panel) {
+    pack_blocks<4>(src, stride_bytes, columns, inner, 0U, panel);
+}
+
+}  // namespace
+}  // namespace quoin

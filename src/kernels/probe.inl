@@ -1,0 +1,67 @@
+// The machine's peaks: independent multiply-adds that stay in registers. limits.cpp times them.
+
+namespace quoin {
+namespace {
+
+// Twelve chains hide the latency of two pipes and fit sixteen registers with their operands.
+constexpr int kChains = 12;
+
+template <class Vector, class Step>
+QUOIN_INLINE void probe(int64_t rounds, Vector start, Step step) {
+    Vector acc[kChains];
+    for (int i = 0; i < kChains; ++i) acc[i] = start;
+    for (int64_t n = 0; n < rounds; ++n) {
+        for (int i = 0; i < kChains; ++i) acc[i] = step(acc[i]);
+    }
+    for (int i = 0; i < kChains; ++i) opaque(acc[i]);
+}
+
+int64_t probe_int8(int64_t rounds) {
+    const Ints a = broadcast_int(0x03030303);
+    Ints b = broadcast_int(0x05050505);
+    // `opaque` keeps the compiler from taking the parts that do not change out of the loop.
+    probe(rounds, broadcast_int(0), [&](Ints acc) QUOIN_LAMBDA_INLINE {
+        opaque(b);
+        return probe_int8_step(acc, a, b);
+    });
+    return rounds * kChains * kLanes * 8;
+}
+
+int64_t probe_f32(int64_t rounds) {
+    const Floats a = broadcast(0.5F);
+    Floats b = broadcast(1.0001F);
+    probe(rounds, zeros(), [&](Floats acc) QUOIN_LAMBDA_INLINE {
+        opaque(b);
+        return fma(a, b, acc);
+    });
+    return rounds * kChains * kLanes * 2;
+}
+
+// Without a bf16 dot product halves are widened and multiplied in f32: that peak, then.
+int64_t probe_bf16(int64_t rounds) {
+    if constexpr (!kHasBf16Dot) {
+        return probe_f32(rounds);
+    } else {
+        const Ints a = broadcast_int(0x3F803F80);
+        probe(rounds, zeros(), [&](Floats acc) QUOIN_LAMBDA_INLINE { return probe_bf16_step(acc, a, a); });
+        return rounds * kChains * kLanes * 4;
+    }
+}
+
+uint64_t probe_read(const std::byte* src, int64_t bytes) {
+    constexpr int kStreams = 4;
+    Ints sum[kStreams];
+    for (int i = 0; i < kStreams; ++i) sum[i] = broadcast_int(0);
+    for (int64_t at = 0; at + kStreams * kVectorBytes <= bytes; at += kStreams * kVectorBytes) {
+        for (int i = 0; i < kStreams; ++i) sum[i] = add_ints(sum[i], load_ints(src + at + i * kVectorBytes));
+    }
+    const Ints all = add_ints(add_ints(sum[0], sum[1]), add_ints(sum[2], sum[3]));
+    uint64_t checksum = 0;
+    alignas(64) std::byte lanes[kVectorBytes];
+    store_ints(lanes, all);
+    for (int64_t i = 0; i < kVectorBytes; i += 4) checksum += read<uint32_t>(lanes + i);
+    return checksum;
+}
+
+}  // namespace
+}  // namespace quoin

@@ -1,0 +1,62 @@
+// The vocabulary the kernels are written in: vectors of floats and 32-bit integers of this instruction set's width,
+// and the words no portable library has (u8 x s8 dot product, half loads, first-n loads and stores). Three files give
+// it for SSE2/portable, AVX2 and AVX-512; nothing else in the kernels names an intrinsic.
+//
+// Floats support + - * / by operator. min and max return their second operand when either is NaN.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#define QUOIN_INLINE __attribute__((always_inline)) inline
+// After the parameters of a lambda.
+#define QUOIN_LAMBDA_INLINE __attribute__((always_inline))
+
+#if defined(QUOIN_ISA_AVX512VNNI)
+#define QUOIN_TABLE kernel_table_avx512vnni
+#include "kernels/simd_avx512.h"
+#elif defined(QUOIN_ISA_AVX512)
+#define QUOIN_TABLE kernel_table_avx512
+#include "kernels/simd_avx512.h"
+#elif defined(QUOIN_ISA_AVX2)
+#define QUOIN_TABLE kernel_table_avx2
+#include "kernels/simd_avx2.h"
+#else
+#define QUOIN_TABLE kernel_table_baseline
+#include "kernels/simd_baseline.h"
+#endif
+
+namespace quoin {
+namespace {
+
+// Vectors that make one row of a panel, and bytes of a vector.
+constexpr int kPanelVectors = static_cast<int>(kPanelColumns / kLanes);
+constexpr int64_t kVectorBytes = kLanes * 4;
+
+template <class T>
+QUOIN_INLINE T read(const std::byte* p) {
+    T value;
+    __builtin_memcpy(&value, p, sizeof(T));
+    return value;
+}
+template <class T>
+QUOIN_INLINE void write(std::byte* p, T value) {
+    __builtin_memcpy(p, &value, sizeof(T));
+}
+QUOIN_INLINE float bits_to_float(uint32_t bits) {
+    return __builtin_bit_cast(float, bits);
+}
+QUOIN_INLINE float bf16_to_float(uint16_t half) {
+    return bits_to_float(static_cast<uint32_t>(half) << 16);
+}
+template <class T>
+QUOIN_INLINE T smaller(T a, T b) {
+    return b < a ? b : a;
+}
+template <class T>
+QUOIN_INLINE T larger(T a, T b) {
+    return a < b ? b : a;
+}
+
+}  // namespace
+}  // namespace quoin

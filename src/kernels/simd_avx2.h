@@ -1,0 +1,214 @@
+// The vocabulary of simd.h in AVX2, FMA and F16C. What the words mean stands in simd_avx512.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/layout.h"
+
+namespace quoin {
+namespace {
+
+constexpr Isa kThisIsa = Isa::Avx2;
+
+using Floats = __m256;
+using Ints = __m256i;
+constexpr int64_t kLanes = 8;
+
+constexpr int kFloatTileRows = 6;
+constexpr int kFloatTileVectors = 2;
+constexpr int kIntegerTileRows = 4;
+constexpr int kIntegerTileVectors = 2;
+
+QUOIN_INLINE __m256i first_mask(int64_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+QUOIN_INLINE Floats zeros() {
+    return _mm256_setzero_ps();
+}
+QUOIN_INLINE Floats broadcast(float x) {
+    return _mm256_set1_ps(x);
+}
+QUOIN_INLINE Floats load(const float* p) {
+    return _mm256_loadu_ps(p);
+}
+QUOIN_INLINE Floats load_first(const float* p, int64_t n) {
+    return _mm256_maskload_ps(p, first_mask(n));
+}
+QUOIN_INLINE void store(float* p, Floats x) {
+    _mm256_storeu_ps(p, x);
+}
+QUOIN_INLINE void store_first(float* p, Floats x, int64_t n) {
+    _mm256_maskstore_ps(p, first_mask(n), x);
+}
+QUOIN_INLINE Floats fma(Floats a, Floats b, Floats c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+QUOIN_INLINE Floats minimum(Floats a, Floats b) {
+    return _mm256_min_ps(a, b);
+}
+QUOIN_INLINE Floats maximum(Floats a, Floats b) {
+    return _mm256_max_ps(a, b);
+}
+QUOIN_INLINE Floats absolute(Floats a) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0F), a);
+}
+QUOIN_INLINE Floats copy_sign(Floats magnitude, Floats sign) {
+    const __m256 mask = _mm256_set1_ps(-0.0F);
+    return _mm256_or_ps(_mm256_andnot_ps(mask, magnitude), _mm256_and_ps(mask, sign));
+}
+QUOIN_INLINE Floats select_less(Floats a, Floats b, Floats x, Floats y) {
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+QUOIN_INLINE Floats keep_range(Floats x, int64_t first, int64_t last, Floats other) {
+    const int64_t low = first < 0 ? 0 : first > kLanes ? kLanes : first;
+    const int64_t high = last < 0 ? 0 : last > kLanes ? kLanes : last;
+    const __m256i keep = _mm256_andnot_si256(first_mask(low), first_mask(high));
+    return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(keep));
+}
+QUOIN_INLINE float largest(Floats x) {
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
+QUOIN_INLINE Ints broadcast_int(int32_t x) {
+    return _mm256_set1_epi32(x);
+}
+QUOIN_INLINE Ints round_to_ints(Floats x) {
+    return _mm256_cvtps_epi32(x);
+}
+QUOIN_INLINE Floats to_floats(Ints x) {
+    return _mm256_cvtepi32_ps(x);
+}
+QUOIN_INLINE Ints as_ints(Floats x) {
+    return _mm256_castps_si256(x);
+}
+QUOIN_INLINE Floats as_floats(Ints x) {
+    return _mm256_castsi256_ps(x);
+}
+QUOIN_INLINE Ints add_ints(Ints a, Ints b) {
+    return _mm256_add_epi32(a, b);
+}
+QUOIN_INLINE Ints subtract_ints(Ints a, Ints b) {
+    return _mm256_sub_epi32(a, b);
+}
+QUOIN_INLINE Ints and_ints(Ints a, Ints b) {
+    return _mm256_and_si256(a, b);
+}
+QUOIN_INLINE Ints max_ints(Ints a, Ints b) {
+    return _mm256_max_epi32(a, b);
+}
+template <int kBits>
+QUOIN_INLINE Ints shift_left(Ints x) {
+    return _mm256_slli_epi32(x, kBits);
+}
+template <int kBits>
+QUOIN_INLINE Ints shift_right_arithmetic(Ints x) {
+    return _mm256_srai_epi32(x, kBits);
+}
+QUOIN_INLINE int32_t sum_ints(Ints x) {
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xB1)));
+}
+QUOIN_INLINE int32_t largest_int(Ints x) {
+    const __m128i four = _mm_max_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    const __m128i two = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+    return _mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32(two, 0xB1)));
+}
+QUOIN_INLINE Ints load_ints(const std::byte* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+QUOIN_INLINE void store_ints(std::byte* p, Ints x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x);
+}
+QUOIN_INLINE void store_as_bytes(std::byte* p, Ints x) {
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
+}
+
+// ---- Halves ----
+QUOIN_INLINE Floats load_f16(const std::byte* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+QUOIN_INLINE void store_f16(std::byte* p, Floats x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+QUOIN_INLINE Floats load_bf16(const std::byte* p) {
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+QUOIN_INLINE Floats low_bf16(Ints pairs) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16));
+}
+QUOIN_INLINE Floats high_bf16(Ints pairs) {
+    return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int32_t>(0xFFFF0000U))));
+}
+QUOIN_INLINE float f16_to_float(uint16_t half) {
+    return _cvtsh_ss(half);
+}
+QUOIN_INLINE uint16_t float_to_f16(float x) {
+    return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT);
+}
+
+// ---- Pairs (rotary) ----
+QUOIN_INLINE Floats twice_low(Floats x) {
+    return _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+}
+QUOIN_INLINE Floats twice_high(Floats x) {
+    return _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7));
+}
+QUOIN_INLINE Floats swap_pairs(Floats x) {
+    return _mm256_permute_ps(x, 0xB1);
+}
+QUOIN_INLINE Floats negate_even(Floats x) {
+    return _mm256_xor_ps(x, _mm256_setr_ps(-0.0F, 0, -0.0F, 0, -0.0F, 0, -0.0F, 0));
+}
+
+// ---- Integer dot products ----
+QUOIN_INLINE Ints broadcast_quad(const std::byte* p) {
+    int32_t quad;
+    __builtin_memcpy(&quad, p, 4);
+    return _mm256_set1_epi32(quad);
+}
+QUOIN_INLINE Ints low_nibbles(Ints x) {
+    return _mm256_and_si256(x, _mm256_set1_epi8(15));
+}
+QUOIN_INLINE Ints high_nibbles(Ints x) {
+    return _mm256_and_si256(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15));
+}
+QUOIN_INLINE Ints nibble_dot_begin(const int32_t*) {
+    return _mm256_setzero_si256();
+}
+QUOIN_INLINE Ints nibble_dot_step(Ints state, Ints weights, Ints activations) {
+    return _mm256_add_epi16(state, _mm256_maddubs_epi16(weights, activations));
+}
+QUOIN_INLINE Ints nibble_dot_end(Ints state, const int32_t* offset) {
+    return _mm256_add_epi32(_mm256_madd_epi16(state, _mm256_set1_epi16(1)), _mm256_set1_epi32(*offset));
+}
+QUOIN_INLINE Ints byte_dot_begin(const int32_t*) {
+    return _mm256_setzero_si256();
+}
+QUOIN_INLINE Ints byte_dot_step(Ints state, Ints weights, Ints activations) {
+    const __m256i value = _mm256_xor_si256(weights, _mm256_set1_epi8(-128));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(value), _mm256_sign_epi8(activations, value));
+    return _mm256_add_epi32(state, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+constexpr int32_t kByteOffset = 0;
+
+// ---- Peaks ----
+template <class T>
+QUOIN_INLINE void opaque(T& x) {
+    asm volatile("" : "+x"(x));
+}
+QUOIN_INLINE Ints probe_int8_step(Ints acc, Ints a, Ints b) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1)));
+}
+constexpr bool kHasBf16Dot = false;
+QUOIN_INLINE Floats probe_bf16_step(Floats acc, Ints, Ints) {
+    return acc;
+}
+
+}  // namespace
+}  // namespace quoin

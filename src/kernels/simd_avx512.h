@@ -1,0 +1,258 @@
+// The vocabulary of simd.h in AVX-512 (F, BW, VL, DQ), with VNNI and BF16 when compiled for them.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/layout.h"
+
+namespace quoin {
+namespace {
+
+#if defined(QUOIN_ISA_AVX512VNNI)
+constexpr Isa kThisIsa = Isa::Avx512Vnni;
+#else
+constexpr Isa kThisIsa = Isa::Avx512;
+#endif
+
+using Floats = __m512;
+using Ints = __m512i;
+constexpr int64_t kLanes = 16;
+
+// Register tiles, rows x vectors: 24 float accumulators; 12 integer accumulators beside 12 float ones.
+constexpr int kFloatTileRows = 12;
+constexpr int kFloatTileVectors = 2;
+constexpr int kIntegerTileRows = 6;
+constexpr int kIntegerTileVectors = 2;
+
+QUOIN_INLINE __mmask16 first_mask(int64_t n) {
+    return static_cast<__mmask16>((1U << static_cast<unsigned>(n)) - 1U);
+}
+
+QUOIN_INLINE Floats zeros() {
+    return _mm512_setzero_ps();
+}
+QUOIN_INLINE Floats broadcast(float x) {
+    return _mm512_set1_ps(x);
+}
+QUOIN_INLINE Floats load(const float* p) {
+    return _mm512_loadu_ps(p);
+}
+// The first n (0..kLanes) elements, the rest zero; memory behind them is not touched.
+QUOIN_INLINE Floats load_first(const float* p, int64_t n) {
+    return _mm512_maskz_loadu_ps(first_mask(n), p);
+}
+QUOIN_INLINE void store(float* p, Floats x) {
+    _mm512_storeu_ps(p, x);
+}
+QUOIN_INLINE void store_first(float* p, Floats x, int64_t n) {
+    _mm512_mask_storeu_ps(p, first_mask(n), x);
+}
+// a * b + c; rounded once except on Baseline.
+QUOIN_INLINE Floats fma(Floats a, Floats b, Floats c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+QUOIN_INLINE Floats minimum(Floats a, Floats b) {
+    return _mm512_min_ps(a, b);
+}
+QUOIN_INLINE Floats maximum(Floats a, Floats b) {
+    return _mm512_max_ps(a, b);
+}
+QUOIN_INLINE Floats absolute(Floats a) {
+    return _mm512_abs_ps(a);
+}
+QUOIN_INLINE Floats copy_sign(Floats magnitude, Floats sign) {
+    const __m512i mask = _mm512_set1_epi32(INT32_MIN);
+    // bit by bit: mask ? sign : magnitude
+    return _mm512_castsi512_ps(
+        _mm512_ternarylogic_epi32(mask, _mm512_castps_si512(sign), _mm512_castps_si512(magnitude), 0xCA));
+}
+// a < b ? x : y
+QUOIN_INLINE Floats select_less(Floats a, Floats b, Floats x, Floats y) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
+// Lanes first <= i < last keep x, the others take `other`; any int64 bounds.
+QUOIN_INLINE Floats keep_range(Floats x, int64_t first, int64_t last, Floats other) {
+    const auto below = [](int64_t n) { return n <= 0 ? 0U : n >= kLanes ? 0xFFFFU : (1U << n) - 1U; };
+    return _mm512_mask_blend_ps(static_cast<__mmask16>(below(last) & ~below(first)), other, x);
+}
+QUOIN_INLINE float largest(Floats x) {
+    return _mm512_reduce_max_ps(x);
+}
+
+QUOIN_INLINE Ints broadcast_int(int32_t x) {
+    return _mm512_set1_epi32(x);
+}
+// Round to nearest even; out of range and NaN give INT32_MIN.
+QUOIN_INLINE Ints round_to_ints(Floats x) {
+    return _mm512_cvtps_epi32(x);
+}
+QUOIN_INLINE Floats to_floats(Ints x) {
+    return _mm512_cvtepi32_ps(x);
+}
+QUOIN_INLINE Ints as_ints(Floats x) {
+    return _mm512_castps_si512(x);
+}
+QUOIN_INLINE Floats as_floats(Ints x) {
+    return _mm512_castsi512_ps(x);
+}
+QUOIN_INLINE Ints add_ints(Ints a, Ints b) {
+    return _mm512_add_epi32(a, b);
+}
+QUOIN_INLINE Ints subtract_ints(Ints a, Ints b) {
+    return _mm512_sub_epi32(a, b);
+}
+QUOIN_INLINE Ints and_ints(Ints a, Ints b) {
+    return _mm512_and_si512(a, b);
+}
+QUOIN_INLINE Ints max_ints(Ints a, Ints b) {
+    return _mm512_max_epi32(a, b);
+}
+template <int kBits>
+QUOIN_INLINE Ints shift_left(Ints x) {
+    return _mm512_slli_epi32(x, kBits);
+}
+template <int kBits>
+QUOIN_INLINE Ints shift_right_arithmetic(Ints x) {
+    return _mm512_srai_epi32(x, kBits);
+}
+QUOIN_INLINE int32_t sum_ints(Ints x) {
+    return _mm512_reduce_add_epi32(x);
+}
+QUOIN_INLINE int32_t largest_int(Ints x) {
+    return _mm512_reduce_max_epi32(x);
+}
+QUOIN_INLINE Ints load_ints(const std::byte* p) {
+    return _mm512_loadu_si512(p);
+}
+QUOIN_INLINE void store_ints(std::byte* p, Ints x) {
+    _mm512_storeu_si512(p, x);
+}
+// kLanes int8 values <-> lanes; values must fit.
+QUOIN_INLINE void store_as_bytes(std::byte* p, Ints x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x));
+}
+
+// ---- Halves ----
+QUOIN_INLINE Floats load_f16(const std::byte* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+QUOIN_INLINE void store_f16(std::byte* p, Floats x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+QUOIN_INLINE Floats load_bf16(const std::byte* p) {
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+// Of lanes that hold two bf16 each: the first, the second.
+QUOIN_INLINE Floats low_bf16(Ints pairs) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+}
+QUOIN_INLINE Floats high_bf16(Ints pairs) {
+    return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int32_t>(0xFFFF0000U))));
+}
+QUOIN_INLINE float f16_to_float(uint16_t half) {
+    return _cvtsh_ss(half);
+}
+QUOIN_INLINE uint16_t float_to_f16(float x) {
+    return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT);
+}
+
+// ---- Pairs (rotary) ----
+// [x0 x0 x1 x1 ...] of the lower and of the upper half.
+QUOIN_INLINE Floats twice_low(Floats x) {
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), x);
+}
+QUOIN_INLINE Floats twice_high(Floats x) {
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15), x);
+}
+QUOIN_INLINE Floats swap_pairs(Floats x) {
+    return _mm512_permute_ps(x, 0xB1);
+}
+QUOIN_INLINE Floats negate_even(Floats x) {
+    return _mm512_castsi512_ps(
+        _mm512_xor_si512(_mm512_castps_si512(x), _mm512_set1_epi64(static_cast<int64_t>(0x80000000U))));
+}
+
+// ---- Integer dot products ----
+// Four bytes of `p` in every lane.
+QUOIN_INLINE Ints broadcast_quad(const std::byte* p) {
+    int32_t quad;
+    __builtin_memcpy(&quad, p, 4);
+    return _mm512_set1_epi32(quad);
+}
+QUOIN_INLINE Ints low_nibbles(Ints x) {
+    return _mm512_and_si512(x, _mm512_set1_epi8(15));
+}
+QUOIN_INLINE Ints high_nibbles(Ints x) {
+    return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15));
+}
+
+#if defined(QUOIN_ISA_AVX512VNNI)
+// One block of 32 K: begin, eight steps, end = sum of w * a + offset. Nibble weights are 0..15.
+QUOIN_INLINE Ints nibble_dot_begin(const int32_t* offset) {
+    return _mm512_set1_epi32(*offset);
+}
+QUOIN_INLINE Ints nibble_dot_step(Ints state, Ints weights, Ints activations) {
+    return _mm512_dpbusd_epi32(state, weights, activations);
+}
+QUOIN_INLINE Ints nibble_dot_end(Ints state, const int32_t*) {
+    return state;
+}
+// The same for weights stored as value + 128; offset must be -128 * sum of a.
+QUOIN_INLINE Ints byte_dot_begin(const int32_t* offset) {
+    return _mm512_set1_epi32(*offset);
+}
+QUOIN_INLINE Ints byte_dot_step(Ints state, Ints weights, Ints activations) {
+    return _mm512_dpbusd_epi32(state, weights, activations);
+}
+constexpr int32_t kByteOffset = -128;
+#else
+QUOIN_INLINE Ints nibble_dot_begin(const int32_t*) {
+    return _mm512_setzero_si512();
+}
+// 16-bit sums: 8 steps of two products <= 15 * 127 stay below 32768.
+QUOIN_INLINE Ints nibble_dot_step(Ints state, Ints weights, Ints activations) {
+    return _mm512_add_epi16(state, _mm512_maddubs_epi16(weights, activations));
+}
+QUOIN_INLINE Ints nibble_dot_end(Ints state, const int32_t* offset) {
+    return _mm512_add_epi32(_mm512_madd_epi16(state, _mm512_set1_epi16(1)), _mm512_set1_epi32(*offset));
+}
+QUOIN_INLINE Ints byte_dot_begin(const int32_t*) {
+    return _mm512_setzero_si512();
+}
+// |w| <= 128 times sign(w) * a: two products stay below 32768, so vpmaddubsw does not saturate.
+QUOIN_INLINE Ints byte_dot_step(Ints state, Ints weights, Ints activations) {
+    const __m512i value = _mm512_xor_si512(weights, _mm512_set1_epi8(-128));
+    const __mmask64 negative = _mm512_movepi8_mask(value);
+    const __m512i activation = _mm512_mask_sub_epi8(activations, negative, _mm512_setzero_si512(), activations);
+    const __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(value), activation);
+    return _mm512_add_epi32(state, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+constexpr int32_t kByteOffset = 0;
+#endif
+
+// ---- Peaks ----
+template <class T>
+QUOIN_INLINE void opaque(T& x) {
+    asm volatile("" : "+v"(x));
+}
+#if defined(QUOIN_ISA_AVX512VNNI)
+QUOIN_INLINE Ints probe_int8_step(Ints acc, Ints a, Ints b) {
+    return _mm512_dpbusd_epi32(acc, a, b);
+}
+constexpr bool kHasBf16Dot = true;
+QUOIN_INLINE Floats probe_bf16_step(Floats acc, Ints a, Ints b) {
+    return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
+}
+#else
+QUOIN_INLINE Ints probe_int8_step(Ints acc, Ints a, Ints b) {
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1)));
+}
+constexpr bool kHasBf16Dot = false;
+QUOIN_INLINE Floats probe_bf16_step(Floats acc, Ints, Ints) {
+    return acc;
+}
+#endif
+
+}  // namespace
+}  // namespace quoin
