@@ -1,0 +1,41 @@
+#include "graph/constant.h"
+
+#include <cstring>
+
+namespace quoin {
+namespace {
+
+constexpr uintptr_t kMappedAlignment = 16;
+constexpr uint64_t kWorthMapping = uint64_t{64} << 10;  // below, a copy costs less than keeping a page of the file
+
+}  // namespace
+
+Result<Tensor> Constant::load() const {
+    if (!source_) return tensor_;
+    QUOIN_ASSIGN_OR_RETURN(const SourceBytes source, source_->read(offset_, bytes_));
+    // Constants are never written; Tensor's pointer is mutable because arenas and outputs use the same type.
+    auto* const data = const_cast<std::byte*>(source.bytes.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+    return Tensor(dtype_, shape_, data, source.bytes.size(), source.owner);
+}
+
+Status Constant::materialize(const std::shared_ptr<Memory>& memory, std::string_view name) {
+    if (!source_) return {};
+    QUOIN_ASSIGN_OR_RETURN(const Tensor loaded, load());
+    const bool aligned = reinterpret_cast<uintptr_t>(loaded.data()) % kMappedAlignment == 0;
+    if (source_->is_mapped() && aligned && bytes_ >= kWorthMapping) {
+        tensor_ = loaded;
+        mapped_ = true;
+    } else {
+        QUOIN_ASSIGN_OR_RETURN(tensor_, Tensor::allocate(memory, dtype_, shape_, name));
+        if (bytes_ != 0) std::memcpy(tensor_.data(), loaded.data(), bytes_);
+        release_source();
+    }
+    source_.reset();
+    return {};
+}
+
+void Constant::release_source() const {
+    if (source_) source_->release(offset_, bytes_);
+}
+
+}  // namespace quoin

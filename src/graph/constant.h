@@ -1,0 +1,58 @@
+// A weight of the graph: bytes in a source that are read when they are needed, or a tensor in memory.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/source.h"
+#include "core/tensor.h"
+
+namespace quoin {
+
+// How a constant's elements are arranged; `dtype` and `shape` always speak of the elements themselves.
+enum class Layout : uint8_t {
+    Plain,   // row-major, as in the file
+    Panels,  // packed for Linear, see kernels/layout.h
+};
+
+// Cheap to copy; copies share the bytes. Exactly one of `source` and `tensor` holds them.
+class Constant {
+public:
+    Constant() = default;
+    // `shape` must be the true element shape of `tensor`, whose own shape is opaque for packed layouts.
+    Constant(Tensor tensor, const Shape& shape, Layout layout)
+        : dtype_(tensor.dtype()), shape_(shape), layout_(layout), tensor_(std::move(tensor)) {}
+    explicit Constant(Tensor tensor) : dtype_(tensor.dtype()), shape_(tensor.shape()), tensor_(std::move(tensor)) {}
+    // `bytes` at `offset` of the source; the loader has checked that they are all there.
+    Constant(DType dtype, const Shape& shape, SourcePtr source, uint64_t offset, uint64_t bytes)
+        : dtype_(dtype), shape_(shape), source_(std::move(source)), offset_(offset), bytes_(bytes) {}
+
+    DType dtype() const { return dtype_; }
+    const Shape& shape() const { return shape_; }
+    Layout layout() const { return layout_; }
+    // Null once the bytes are in memory.
+    const SourcePtr& source() const { return source_; }
+    uint64_t byte_size() const { return source_ ? bytes_ : tensor_.byte_size(); }
+    // Bytes of ordinary memory it occupies now: none while it lies in a file or is used from its mapping.
+    uint64_t resident_bytes() const { return source_ || mapped_ ? 0 : tensor_.byte_size(); }
+
+    // The bytes: a view of the mapping, or read into memory of the source's choice. Not kept.
+    Result<Tensor> load() const;
+    // From now on this constant holds them. Large mapped bytes stay where they are; small or badly aligned ones are
+    // copied into `memory`, so that kernels may rely on the alignment of 64 or, in a mapping, 16 bytes.
+    Status materialize(const std::shared_ptr<Memory>& memory, std::string_view name);
+    // Tells the source that the bytes were copied elsewhere.
+    void release_source() const;
+
+private:
+    DType dtype_ = DType::Undefined;
+    Shape shape_;
+    Layout layout_ = Layout::Plain;
+    bool mapped_ = false;
+    Tensor tensor_;
+    SourcePtr source_;
+    uint64_t offset_ = 0;
+    uint64_t bytes_ = 0;
+};
+
+}  // namespace quoin

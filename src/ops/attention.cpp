@@ -1,0 +1,184 @@
+// CacheUpdate and CachedAttention (quoin): attention over KV pages (kernels/layout.h) that a context owns.
+//
+// CacheUpdate(cache, data [1, T, kv_heads * D], positions [1, T], token_sequences [T], page_table [S, P])
+//     {kind = "keys" | "values", kv_num_heads} -> the same cache with the T tokens written to their pages.
+// CachedAttention(query [1, T, heads * D], keys, values, positions, token_sequences, page_table)
+//     {num_heads, kv_num_heads, scale, softcap, window} -> [1, T, heads * D].
+// A token of sequence s at position p lies in page page_table[s][p / 32], slot p % 32, and sees the positions up to its
+// own, or the last `window` of them.
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/layout.h"
+#include "ops/infer_rules.h"
+#include "ops/op_kernel.h"
+
+namespace quoin {
+namespace {
+
+constexpr int64_t kMaxRows = 32;  // query rows of a task: one read of a page serves them all
+
+int64_t element_bytes(DType dtype) {
+    return dtype_info(dtype).block_bytes;
+}
+
+Status expect_cache(const InferContext& context, size_t index) {
+    QUOIN_RETURN_IF_ERROR(context.expect_dtype(index, {DType::F32, DType::F16}));
+    const auto& dims = context.input(index).dims;
+    if (dims && dims->size() != 4) return context.fail("the cache has rank ", dims->size(), ", not 4");
+    return {};
+}
+
+// ---- CacheUpdate ----------------------------------------------------------------------------------------------
+
+using StoreKernel = decltype(KernelTable::store_keys_f32);
+
+class CacheUpdate final : public PreparedNode {
+public:
+    CacheUpdate(StoreKernel f32, StoreKernel f16, int64_t heads) : f32_(f32), f16_(f16), heads_(heads) {}
+
+    Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
+        return Work{.tasks = arguments.inputs[1].rows()};
+    }
+
+    Status run(const Arguments& arguments, int64_t task, std::byte* /*scratch*/) const override {
+        const TensorView& cache = arguments.outputs[0];
+        const int64_t columns = arguments.inputs[1].columns();
+        const int32_t position = arguments.inputs[2].as<int32_t>()[task];
+        const int32_t sequence = arguments.inputs[3].as<int32_t>()[task];
+        const TensorView& table = arguments.inputs[4];
+        const int32_t page = table.as<int32_t>()[sequence * table.columns() + position / kPageTokens];
+        const int64_t page_bytes = kPageTokens * columns * element_bytes(cache.dtype);
+        const StoreKernel store = cache.dtype == DType::F16 ? f16_ : f32_;
+        store(arguments.inputs[1].as<float>() + task * columns, heads_, columns / heads_, position % kPageTokens,
+              cache.data + page * page_bytes);
+        return {};
+    }
+
+private:
+    StoreKernel f32_;
+    StoreKernel f16_;
+    int64_t heads_;
+};
+
+Status infer_cache_update(InferContext& context) {
+    QUOIN_RETURN_IF_ERROR(expect_cache(context, 0));
+    QUOIN_RETURN_IF_ERROR(context.expect_dtype(1, {DType::F32}));
+    for (size_t index = 2; index < 5; ++index) QUOIN_RETURN_IF_ERROR(context.expect_dtype(index, {DType::I32}));
+    return infer_same_as_first(context);
+}
+
+Result<std::unique_ptr<PreparedNode>> prepare_cache_update(const PrepareContext& context) {
+    const KernelTable& table = context.kernels();
+    const int64_t heads = context.node.integer("kv_num_heads", 0);
+    if (heads <= 0) return context.fail(StatusCode::InvalidModel, "kv_num_heads is missing");
+    const bool keys = context.node.string("kind", "") == "keys";
+    return std::unique_ptr<PreparedNode>(
+        keys ? std::make_unique<CacheUpdate>(table.store_keys_f32, table.store_keys_f16, heads)
+             : std::make_unique<CacheUpdate>(table.store_values_f32, table.store_values_f16, heads));
+}
+
+// ---- CachedAttention ------------------------------------------------------------------------------------------
+
+using AttentionKernel = decltype(KernelTable::attention_f32);
+
+struct AttentionShape {
+    int64_t heads;
+    int64_t kv_heads;
+    int64_t window;
+    float scale;
+    float softcap;
+};
+
+class CachedAttention final : public PreparedNode {
+public:
+    CachedAttention(AttentionKernel f32, AttentionKernel f16, const AttentionShape& shape)
+        : f32_(f32), f16_(f16), shape_(shape) {}
+
+    Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
+        // A task is one key/value head and a block of rows; with few tokens every row is a task.
+        const int64_t tokens = arguments.inputs[0].rows();
+        const int64_t head_size = arguments.inputs[0].columns() / shape_.heads;
+        const int64_t block = std::clamp<int64_t>(tokens / 8, 1, kMaxRows);
+        const int64_t floats = attention_scratch_floats(head_size, block, shape_.heads / shape_.kv_heads);
+        return Work{.tasks = (tokens + block - 1) / block * shape_.kv_heads,
+                    .scratch_bytes = floats * int64_t{sizeof(float)},
+                    .grain = {block, 1}};
+    }
+
+    Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
+        const TensorView& query = arguments.inputs[0];
+        const TensorView& keys = arguments.inputs[1];
+        const TensorView& values = arguments.inputs[2];
+        const auto* const positions = arguments.inputs[3].as<int32_t>();
+        const auto* const sequences = arguments.inputs[4].as<int32_t>();
+        const TensorView& table = arguments.inputs[5];
+
+        const int64_t tokens = query.rows();
+        const int64_t columns = query.columns();
+        const int64_t head_size = columns / shape_.heads;
+        const int64_t group = shape_.heads / shape_.kv_heads;
+        const int64_t kv_head = task % shape_.kv_heads;
+        const int64_t head_bytes = kPageTokens * head_size * element_bytes(keys.dtype);
+
+        AttentionArgs args{};
+        args.query_stride = columns;
+        args.heads = group;
+        args.head_size = head_size;
+        args.window = shape_.window;
+        args.scale = shape_.scale;
+        args.softcap = shape_.softcap;
+        args.key_base = keys.data + kv_head * head_bytes;
+        args.value_base = values.data + kv_head * head_bytes;
+        args.key_page_stride = args.value_page_stride = shape_.kv_heads * head_bytes;
+        args.scratch = reinterpret_cast<float*>(scratch);
+        args.dst_stride = columns;
+
+        const int64_t begin = task / shape_.kv_heads * arguments.work.grain[0];
+        const int64_t end = std::min(begin + arguments.work.grain[0], tokens);
+        for (int64_t row = begin; row < end; row += args.rows) {
+            const int32_t sequence = sequences[row];
+            args.rows = std::find_if(sequences + row, sequences + end, [&](int32_t s) { return s != sequence; }) -
+                        (sequences + row);
+            args.positions = positions + row;
+            args.pages = table.as<int32_t>() + sequence * table.columns();
+            args.query = query.as<float>() + row * columns + kv_head * group * head_size;
+            args.dst = arguments.outputs[0].as<float>() + row * columns + kv_head * group * head_size;
+            (keys.dtype == DType::F16 ? f16_ : f32_)(args);
+        }
+        return {};
+    }
+
+private:
+    AttentionKernel f32_;
+    AttentionKernel f16_;
+    AttentionShape shape_;
+};
+
+Status infer_cached_attention(InferContext& context) {
+    QUOIN_RETURN_IF_ERROR(context.expect_dtype(0, {DType::F32}));
+    QUOIN_RETURN_IF_ERROR(expect_cache(context, 1));
+    QUOIN_RETURN_IF_ERROR(expect_cache(context, 2));
+    for (size_t index = 3; index < 6; ++index) QUOIN_RETURN_IF_ERROR(context.expect_dtype(index, {DType::I32}));
+    if (context.input(1).dtype != context.input(2).dtype) return context.fail("keys and values differ in element type");
+    return infer_same_as_first(context);
+}
+
+Result<std::unique_ptr<PreparedNode>> prepare_cached_attention(const PrepareContext& context) {
+    const Node& node = context.node;
+    const AttentionShape shape{node.integer("num_heads", 0), node.integer("kv_num_heads", 0), node.integer("window", 0),
+                               static_cast<float>(node.number("scale", 0.0)),
+                               static_cast<float>(node.number("softcap", 0.0))};
+    if (shape.heads <= 0 || shape.kv_heads <= 0 || shape.heads % shape.kv_heads != 0 || shape.scale == 0.0F) {
+        return context.fail(StatusCode::InvalidModel, "head counts or scale are missing or do not fit each other");
+    }
+    return std::unique_ptr<PreparedNode>(
+        std::make_unique<CachedAttention>(context.kernels().attention_f32, context.kernels().attention_f16, shape));
+}
+
+}  // namespace
+
+extern const OpImplementation kCacheUpdateOp{infer_cache_update, prepare_cache_update};
+extern const OpImplementation kCachedAttentionOp{infer_cached_attention, prepare_cached_attention};
+
+}  // namespace quoin

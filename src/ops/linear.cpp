@@ -1,0 +1,347 @@
+// Linear, GatedLinear, QuantizeActivation (quoin).
+//
+// Linear(x [..., K], weight [N, K], bias [N]?, residual [..., N]?) -> [..., N]: x * weight^T + bias + residual in f32.
+// GatedLinear(x, gate weight, up weight) -> silu(x * gate^T) * (x * up^T).
+// x is f32, or Q8Row (made by QuantizeActivation) for weights whose kernels multiply integers.
+#include "ops/linear.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "kernels/layout.h"
+#include "ops/infer_rules.h"
+#include "ops/op_kernel.h"
+
+namespace quoin {
+namespace {
+
+using LinearKernel = void (*)(const LinearArgs&);
+using PackKernel = void (*)(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner,
+                            std::byte* panel);
+
+using UnpackKernel = void (*)(const std::byte* panel, int64_t column, int64_t inner, float* dst);
+
+struct WeightKernels {
+    Kernel name;
+    LinearKernel linear;
+    PackKernel pack;
+    UnpackKernel unpack;
+};
+
+// Null pointers for dtypes without kernels.
+WeightKernels weight_kernels(const KernelTable& table, DType dtype) {
+    switch (dtype) {
+        case DType::F32: return {Kernel::linear_f32, table.linear_f32, table.pack_f32, table.unpack_column_f32};
+        case DType::F16: return {Kernel::linear_f16, table.linear_f16, table.pack_f16, table.unpack_column_f16};
+        case DType::BF16: return {Kernel::linear_bf16, table.linear_bf16, table.pack_bf16, table.unpack_column_bf16};
+        case DType::Q8_0: return {Kernel::linear_q8_0, table.linear_q8_0, table.pack_q8_0, table.unpack_column_q8_0};
+        case DType::Q4_0: return {Kernel::linear_q4_0, table.linear_q4_0, table.pack_q4_0, table.unpack_column_q4_0};
+        default: return {};
+    }
+}
+
+// Rows of a task: small enough that GatedLinear's two scratch tiles stay in the second-level cache.
+constexpr int64_t kTaskRows = 240;
+
+int64_t divide_up(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+// Tasks are (block of rows) x (run of panels). With few rows the weights decide: long runs stream best, about eight per
+// thread even out disturbed cores. With many rows one panel is already milliseconds of work.
+Work cut(int64_t rows, int64_t panels, int threads) {
+    const int64_t row_block = std::clamp<int64_t>(rows, 1, kTaskRows);
+    const int64_t run = rows >= 32 ? 1 : std::clamp<int64_t>(panels / (threads * 8), 1, 32);
+    return {.tasks = divide_up(rows, row_block) * divide_up(panels, run), .grain = {row_block, run}};
+}
+
+struct Tile {
+    int64_t row;
+    int64_t rows;
+    int64_t panel;
+    int64_t panels;
+};
+
+Tile tile(const Work& work, int64_t task, int64_t rows, int64_t panels) {
+    const int64_t runs = divide_up(panels, work.grain[1]);
+    const int64_t row = task / runs * work.grain[0];
+    const int64_t panel = task % runs * work.grain[1];
+    return {row, std::min(work.grain[0], rows - row), panel, std::min(work.grain[1], panels - panel)};
+}
+
+// One weight with its kernels: fills what of LinearArgs does not depend on the step's bytes.
+class WeightReader {
+public:
+    WeightReader(DType dtype, const Shape& shape, const WeightKernels& kernels, Provider provider)
+        : dtype_(dtype), columns_(shape[0]), inner_(shape[1]), kernels_(kernels), provider_(provider) {}
+
+    int64_t columns() const { return columns_; }
+    int64_t panels() const { return panel_count(columns_); }
+    int64_t scratch_bytes() const {
+        return provider_ == Provider::Reference ? (inner_ + kPanelColumns) * int64_t{sizeof(float)} : 0;
+    }
+
+    LinearArgs arguments(const TensorView& src, const TensorView& weight, const Tile& part) const {
+        const int64_t src_stride =
+            src.dtype == DType::Q8Row ? activation_row_bytes(inner_) : inner_ * int64_t{sizeof(float)};
+        LinearArgs args{};
+        args.panel_stride = panel_bytes(dtype_, inner_);
+        args.weights = weight.data + part.panel * args.panel_stride;
+        args.src = src.data + part.row * src_stride;
+        args.src_stride = src_stride;
+        args.rows = part.rows;
+        args.inner = inner_;
+        args.panels = part.panels;
+        args.columns = std::min(part.panels * kPanelColumns, columns_ - part.panel * kPanelColumns);
+        return args;
+    }
+    void run(const LinearArgs& args, std::byte* scratch) const {
+        if (provider_ == Provider::Reference) {
+            run_reference(args, reinterpret_cast<float*>(scratch));
+        } else {
+            kernels_.linear(args);
+        }
+    }
+    std::string label(Isa isa) const {
+        if (provider_ == Provider::Reference) return "reference_linear_" + std::string(dtype_name(dtype_));
+        const std::string_view version = isa_name(kernel_isa(kernels_.name, isa));
+        return std::string(kernel_name(kernels_.name)) + " [" + std::string(version) + "]";
+    }
+
+private:
+    void run_reference(const LinearArgs& args, float* column) const {
+        for (int64_t n = 0; n < args.columns; ++n) {
+            kernels_.unpack(args.weights + n / kPanelColumns * args.panel_stride, n % kPanelColumns, inner_, column);
+            for (int64_t m = 0; m < args.rows; ++m) {
+                const auto* const row = reinterpret_cast<const float*>(args.src + m * args.src_stride);
+                double sum = args.bias == nullptr ? 0.0 : double{args.bias[n]};
+                if (args.residual != nullptr) sum += double{args.residual[m * args.residual_stride + n]};
+                for (int64_t k = 0; k < inner_; ++k) sum += double{row[k]} * double{column[k]};
+                args.dst[m * args.dst_stride + n] = static_cast<float>(sum);
+            }
+        }
+    }
+
+    DType dtype_;
+    int64_t columns_;
+    int64_t inner_;
+    WeightKernels kernels_;
+    Provider provider_;
+};
+
+class Linear final : public PreparedNode {
+public:
+    Linear(const WeightReader& weight, Isa isa) : weight_(weight), isa_(isa) {}
+
+    Result<Work> plan(const Arguments& arguments, int threads) const override {
+        Work work = cut(arguments.outputs[0].rows(), weight_.panels(), threads);
+        work.scratch_bytes = weight_.scratch_bytes();
+        return work;
+    }
+
+    Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
+        const TensorView& dst = arguments.outputs[0];
+        const Tile part = tile(arguments.work, task, dst.rows(), weight_.panels());
+        const int64_t column = part.panel * kPanelColumns;
+        LinearArgs args = weight_.arguments(arguments.inputs[0], arguments.inputs[1], part);
+        if (arguments.inputs.size() > 2 && arguments.inputs[2].data != nullptr) {
+            args.bias = arguments.inputs[2].as<float>() + column;
+        }
+        if (arguments.inputs.size() > 3 && arguments.inputs[3].data != nullptr) {
+            args.residual = arguments.inputs[3].as<float>() + part.row * weight_.columns() + column;
+            args.residual_stride = weight_.columns();
+        }
+        args.dst = dst.as<float>() + part.row * weight_.columns() + column;
+        args.dst_stride = weight_.columns();
+        weight_.run(args, scratch);
+        return {};
+    }
+
+    std::string label() const override { return weight_.label(isa_); }
+
+private:
+    WeightReader weight_;
+    Isa isa_;
+};
+
+class GatedLinear final : public PreparedNode {
+public:
+    GatedLinear(const WeightReader& gate, const WeightReader& up, decltype(KernelTable::silu_multiply) combine, Isa isa)
+        : gate_(gate), up_(up), combine_(combine), isa_(isa) {}
+
+    Result<Work> plan(const Arguments& arguments, int threads) const override {
+        Work work = cut(arguments.outputs[0].rows(), gate_.panels(), threads);
+        work.scratch_bytes = 2 * work.grain[0] * kPanelColumns * int64_t{sizeof(float)} + gate_.scratch_bytes();
+        return work;
+    }
+
+    Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
+        const TensorView& dst = arguments.outputs[0];
+        const Tile part = tile(arguments.work, task, dst.rows(), gate_.panels());
+        auto* const gate = reinterpret_cast<float*>(scratch);
+        float* const up = gate + part.rows * kPanelColumns;
+        auto* const rest = reinterpret_cast<std::byte*>(up + part.rows * kPanelColumns);
+        for (int64_t panel = part.panel; panel < part.panel + part.panels; ++panel) {
+            const Tile one{part.row, part.rows, panel, 1};
+            LinearArgs args = gate_.arguments(arguments.inputs[0], arguments.inputs[1], one);
+            args.dst = gate;
+            args.dst_stride = kPanelColumns;
+            gate_.run(args, rest);
+            args = up_.arguments(arguments.inputs[0], arguments.inputs[2], one);
+            args.dst = up;
+            args.dst_stride = kPanelColumns;
+            up_.run(args, rest);
+            for (int64_t row = 0; row < part.rows; ++row) {
+                combine_(gate + row * kPanelColumns, up + row * kPanelColumns, args.columns,
+                         dst.as<float>() + (part.row + row) * gate_.columns() + panel * kPanelColumns);
+            }
+        }
+        return {};
+    }
+
+    std::string label() const override { return gate_.label(isa_) + ", " + up_.label(isa_); }
+
+private:
+    WeightReader gate_;
+    WeightReader up_;
+    decltype(KernelTable::silu_multiply) combine_;
+    Isa isa_;
+};
+
+// ---- infer ----------------------------------------------------------------------------------------------------
+
+Status infer_projection(InferContext& context, std::span<const size_t> weights) {
+    const ValueType& x = context.input(0);
+    QUOIN_RETURN_IF_ERROR(context.expect_dtype(0, {DType::F32, DType::Q8Row}));
+    std::optional<int64_t> columns;
+    for (const size_t index : weights) {
+        const ValueType& weight = context.input(index);
+        if (!weight.dims || weight.dims->size() != 2) return context.fail("the weight is no matrix");
+        const Dim inner = (*weight.dims)[1];
+        if (x.dims && (x.dims->empty() || !may_equal(x.dims->back(), inner))) {
+            return context.fail("the input's last dimension is not the weight's ", inner.size);
+        }
+        if (columns && *columns != (*weight.dims)[0].size) return context.fail("the weights have different row counts");
+        columns = (*weight.dims)[0].size;
+    }
+    if (!x.dims) {
+        context.set_output(0, DType::F32, std::nullopt);
+        return {};
+    }
+    std::vector<Dim> dims = *x.dims;
+    dims.back() = {.size = *columns};
+    context.set_output(0, DType::F32, std::move(dims));
+    return {};
+}
+
+Status infer_linear(InferContext& context) {
+    QUOIN_RETURN_IF_ERROR(context.expect_dtype(2, {DType::F32}));
+    return infer_projection(context, std::to_array<size_t>({1}));
+}
+
+Status infer_gated_linear(InferContext& context) {
+    return infer_projection(context, std::to_array<size_t>({1, 2}));
+}
+
+// ---- prepare --------------------------------------------------------------------------------------------------
+
+Result<WeightReader> prepare_weight(const PrepareContext& context, size_t index) {
+    const Constant* const weight = context.constant(index);
+    if (weight == nullptr) return context.fail(StatusCode::Unsupported, "the weight is no constant");
+    if (weight->layout() != Layout::Panels) return context.fail(StatusCode::Internal, "the weight was not packed");
+    const DType wanted = linear_activation(weight->dtype(), context.provider);
+    const DType found = context.graph.value(context.node.inputs[0]).dtype;
+    if (found != wanted) {
+        return context.fail(StatusCode::Internal, "the kernel for ", dtype_name(weight->dtype()), " reads ",
+                            dtype_name(wanted), " rows, not ", dtype_name(found));
+    }
+    return WeightReader(weight->dtype(), weight->shape(), weight_kernels(context.kernels(), weight->dtype()),
+                        context.provider);
+}
+
+Result<std::unique_ptr<PreparedNode>> prepare_linear(const PrepareContext& context) {
+    QUOIN_ASSIGN_OR_RETURN(const WeightReader weight, prepare_weight(context, 1));
+    return std::unique_ptr<PreparedNode>(std::make_unique<Linear>(weight, context.runtime.isa));
+}
+
+Result<std::unique_ptr<PreparedNode>> prepare_gated_linear(const PrepareContext& context) {
+    QUOIN_ASSIGN_OR_RETURN(const WeightReader gate, prepare_weight(context, 1));
+    QUOIN_ASSIGN_OR_RETURN(const WeightReader up, prepare_weight(context, 2));
+    return std::unique_ptr<PreparedNode>(
+        std::make_unique<GatedLinear>(gate, up, context.kernels().silu_multiply, context.runtime.isa));
+}
+
+// ---- QuantizeActivation ---------------------------------------------------------------------------------------
+
+class QuantizeActivation final : public PreparedNode {
+public:
+    explicit QuantizeActivation(decltype(KernelTable::quantize_q8_row) kernel) : kernel_(kernel) {}
+
+    Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
+        return Work{.tasks = arguments.outputs[0].rows()};
+    }
+
+    Status run(const Arguments& arguments, int64_t task, std::byte* /*scratch*/) const override {
+        const int64_t columns = arguments.outputs[0].columns();
+        kernel_(arguments.inputs[0].as<float>() + task * columns, columns,
+                arguments.outputs[0].data + task * activation_row_bytes(columns));
+        return {};
+    }
+
+private:
+    decltype(KernelTable::quantize_q8_row) kernel_;
+};
+
+Status infer_quantize(InferContext& context) {
+    QUOIN_RETURN_IF_ERROR(context.expect_dtype(0, {DType::F32}));
+    const auto& dims = context.input(0).dims;
+    if (dims && (dims->empty() || (dims->back().known() && dims->back().size % kActivationBlock != 0))) {
+        return context.fail("the last dimension is no multiple of ", kActivationBlock);
+    }
+    context.set_output(0, DType::Q8Row, dims);
+    return {};
+}
+
+Result<std::unique_ptr<PreparedNode>> prepare_quantize(const PrepareContext& context) {
+    return std::unique_ptr<PreparedNode>(std::make_unique<QuantizeActivation>(context.kernels().quantize_q8_row));
+}
+
+}  // namespace
+
+DType linear_activation(DType weight, Provider provider) {
+    if (panel_bytes(weight, kActivationBlock) == 0) return DType::Undefined;
+    return provider == Provider::Reference ? DType::F32 : activation_dtype(weight);
+}
+
+Result<Constant> pack_weight(const Runtime& runtime, const Constant& weight, std::string_view name) {
+    const PackKernel pack = weight_kernels(kernels(runtime.isa), weight.dtype()).pack;
+    if (pack == nullptr) {
+        return error(StatusCode::Unsupported, "tensor '", name, "': no matrix kernel for the type ",
+                     dtype_name(weight.dtype()));
+    }
+    const int64_t columns = weight.shape()[0];
+    const int64_t inner = weight.shape()[1];
+    const int64_t panels = panel_count(columns);
+    const int64_t bytes = panel_bytes(weight.dtype(), inner);
+    QUOIN_ASSIGN_OR_RETURN(const Tensor src, weight.load());
+    QUOIN_ASSIGN_OR_RETURN(Buffer buffer, Buffer::allocate(runtime.memory, static_cast<size_t>(panels * bytes), name));
+    const auto row_bytes = static_cast<int64_t>(byte_size(weight.dtype(), inner).value_or(0));
+    std::atomic<int64_t> next{0};
+    runtime.team->run([&](int /*thread*/) {
+        for (int64_t panel = next.fetch_add(1); panel < panels; panel = next.fetch_add(1)) {
+            const int64_t first = panel * kPanelColumns;
+            pack(src.data() + first * row_bytes, row_bytes, std::min(kPanelColumns, columns - first), inner,
+                 buffer.data() + panel * bytes);
+        }
+    });
+    weight.release_source();
+    const auto owner = std::make_shared<Buffer>(std::move(buffer));
+    const Tensor packed(weight.dtype(), Shape{panels, bytes}, owner->data(), owner->size(), owner);
+    return Constant(packed, weight.shape(), Layout::Panels);
+}
+
+extern const OpImplementation kLinearOp{infer_linear, prepare_linear};
+extern const OpImplementation kGatedLinearOp{infer_gated_linear, prepare_gated_linear};
+extern const OpImplementation kQuantizeActivationOp{infer_quantize, prepare_quantize};
+
+}  // namespace quoin
