@@ -1,0 +1,26 @@
+// An optimized graph with every node made ready: what all sessions of a model share.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/runtime.h"
+#include "core/status.h"
+#include "graph/graph.h"
+#include "ops/op_kernel.h"
+
+namespace quoin {
+
+// Immutable after prepare(); used by any number of sessions at once.
+struct PreparedGraph {
+    RuntimePtr runtime;
+    Graph graph;
+    std::vector<std::unique_ptr<PreparedNode>> nodes;  // by NodeId; null for views, which are no steps
+};
+
+using PreparedGraphPtr = std::shared_ptr<const PreparedGraph>;
+
+// The graph must have gone through optimize(). Unsupported names the node that no implementation takes.
+Result<PreparedGraphPtr> prepare(Graph graph, RuntimePtr runtime, Provider provider = Provider::Native);
+
+}  // namespace quoin

@@ -1,0 +1,50 @@
+#include "optimize/optimize.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/log.h"
+#include "ops/op_kernel.h"
+#include "optimize/passes.h"
+
+namespace quoin {
+namespace {
+
+struct Pass {
+    std::string_view name;
+    Status (*run)(Graph&, const OptimizeContext&);
+};
+
+// Order matters: fusions look at plain Linear nodes, quantization at what is left, packing at the final readers.
+constexpr std::array kPasses = {
+    Pass{"fold_constants", fold_constants},
+    Pass{"fuse_gated_linear", fuse_gated_linear},
+    Pass{"fuse_residual", fuse_residual},
+    Pass{"remove_dead_nodes", remove_dead_nodes},
+    Pass{"quantize_activations", quantize_activations},
+    Pass{"pack_weights", pack_weights},
+};
+
+}  // namespace
+
+Status optimize(Graph& graph, const OptimizeContext& context) {
+    QUOIN_RETURN_IF_ERROR(verify(graph));
+    QUOIN_RETURN_IF_ERROR(infer_types(graph));
+    for (const Pass& pass : kPasses) {
+        const size_t before = graph.nodes().size();
+        QUOIN_RETURN_IF_ERROR(pass.run(graph, context));
+        QUOIN_RETURN_IF_ERROR(with_context(verify(graph), "after ", pass.name, ": "));
+        QUOIN_RETURN_IF_ERROR(infer_types(graph));
+        log(LogLevel::Debug, "optimize: ", pass.name, ": ", before, " -> ", graph.nodes().size(), " nodes");
+    }
+    return {};
+}
+
+const Node* sole_producer(const Graph& graph, const std::vector<std::vector<NodeId>>& readers, ValueId value, Op op) {
+    if (value == kNoValue || graph.value(value).producer == kNoValue) return nullptr;
+    const Node& node = graph.node(graph.value(value).producer);
+    if (node.op != op || readers[static_cast<size_t>(value)].size() != 1) return nullptr;
+    return std::ranges::find(graph.outputs(), value) == graph.outputs().end() ? &node : nullptr;
+}
+
+}  // namespace quoin
