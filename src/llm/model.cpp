@@ -1,0 +1,58 @@
+#include "llm/model.h"
+
+#include <algorithm>
+#include <set>
+
+namespace quoin {
+
+Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, Provider provider,
+                      const LoadProgress& progress) {
+    QUOIN_ASSIGN_OR_RETURN(LoadedModel loaded, load_model(source));
+    auto model = std::make_shared<Model>();
+    model->runtime = runtime;
+    model->kind = loaded.kind;
+    model->decoder = std::move(loaded.decoder);
+    model->metadata = std::move(loaded.metadata);
+    QUOIN_ASSIGN_OR_RETURN(model->tokenizer, make_tokenizer(model->metadata));
+    if (model->kind == ModelKind::Vocabulary) return ModelPtr(std::move(model));
+
+    if (model->tokenizer != nullptr && model->tokenizer->vocabulary_size() > model->decoder->vocabulary_size) {
+        return error(StatusCode::InvalidModel, source->name(), ": the tokenizer has ",
+                     model->tokenizer->vocabulary_size(), " tokens, the embedding table only ",
+                     model->decoder->vocabulary_size, " rows");
+    }
+    QUOIN_RETURN_IF_ERROR(infer_types(loaded.graph));
+    model->source_graph = dump(loaded.graph);
+    QUOIN_RETURN_IF_ERROR(with_context(optimize(loaded.graph, {*runtime, provider, progress}), source->name(), ": "));
+    QUOIN_ASSIGN_OR_RETURN(model->prepared, prepare(std::move(loaded.graph), runtime, provider));
+    return ModelPtr(std::move(model));
+}
+
+ModelFacts facts_of(const Model& model) {
+    ModelFacts facts;
+    if (model.prepared == nullptr) return facts;
+    const Graph& graph = model.prepared->graph;
+    for (const Value& value : graph.values()) {
+        if (!value.constant) continue;
+        facts.parameter_count += value.constant->shape().element_count().value_or(0);
+        facts.memory_bytes += static_cast<int64_t>(value.constant->byte_size());
+    }
+    std::set<ValueId> read;  // a table that is also the output head is read whole, but once
+    int64_t integer_work = 0;
+    for (const Node& node : graph.nodes()) {
+        for (const ValueId input : node.inputs) {
+            if (input == kNoValue || !graph.value(input).constant || node.op == Op::Embedding) continue;
+            const Constant& constant = *graph.value(input).constant;
+            if (read.insert(input).second) facts.active_weight_bytes += static_cast<int64_t>(constant.byte_size());
+            if (constant.layout() != Layout::Panels) continue;
+            const bool head = std::ranges::find(graph.outputs(), node.outputs[0]) != graph.outputs().end();
+            const int64_t work = head ? 0 : constant.shape().element_count().value_or(0);
+            facts.prompt_multiply_adds += work;
+            if (graph.value(node.inputs[0]).dtype == DType::Q8Row) integer_work += work;
+        }
+    }
+    facts.prompt_arithmetic = 2 * integer_work > facts.prompt_multiply_adds ? DType::I8 : DType::F32;
+    return facts;
+}
+
+}  // namespace quoin

@@ -1,0 +1,126 @@
+#include "llm/model_session.h"
+
+#include <algorithm>
+
+namespace quoin {
+namespace {
+
+TensorSpec spec_of(const Graph& graph, ValueId id) {
+    const Value& value = graph.value(id);
+    TensorSpec spec{value.name, value.dtype, value.dims.has_value(), {}, {}};
+    if (!value.dims) return spec;
+    for (const Dim& dim : *value.dims) {
+        spec.dims.push_back(dim.size);
+        const bool named = !dim.known() && dim.symbol >= 0;
+        spec.dim_names.push_back(named ? graph.symbols()[static_cast<size_t>(dim.symbol)] : std::string());
+    }
+    return spec;
+}
+
+std::vector<TensorSpec> graph_specs(const Model& model, const std::vector<ValueId>& ids) {
+    std::vector<TensorSpec> specs;
+    for (const ValueId id : ids) specs.push_back(spec_of(model.prepared->graph, id));
+    return specs;
+}
+
+TensorView view_of(const Tensor& tensor) {
+    return {tensor.data(), tensor.dtype(), tensor.shape()};
+}
+
+}  // namespace
+
+std::vector<TensorSpec> input_specs(const Model& model) {
+    if (model.decoder) return {{"tokens", DType::I32, true, {-1}, {"tokens"}}};
+    if (model.prepared == nullptr) return {};
+    return graph_specs(model, model.prepared->graph.inputs());
+}
+
+std::vector<TensorSpec> output_specs(const Model& model) {
+    if (model.decoder) {
+        return {{"logits", DType::F32, true, {-1, model.decoder->vocabulary_size}, {"tokens", ""}}};
+    }
+    if (model.prepared == nullptr) return {};
+    return graph_specs(model, model.prepared->graph.outputs());
+}
+
+Result<std::unique_ptr<ModelSession>> ModelSession::create(ModelPtr model) {
+    if (model->prepared == nullptr) {
+        return error(StatusCode::Unsupported, "this file holds only a vocabulary; there is nothing to run");
+    }
+    return std::unique_ptr<ModelSession>(new ModelSession(std::move(model)));
+}
+
+ModelSession::ModelSession(ModelPtr model)
+    : model_(std::move(model)),
+      inputs_(input_specs(*model_).size()),
+      bound_(output_specs(*model_).size()),
+      outputs_(bound_.size()) {
+    if (!model_->decoder) graph_session_ = std::make_unique<Session>(model_->prepared);
+}
+
+Status ModelSession::run() {
+    std::ranges::fill(outputs_, std::nullopt);
+    return model_->decoder ? run_decoder() : run_graph();
+}
+
+Status ModelSession::run_graph() {
+    for (size_t index = 0; index < inputs_.size(); ++index) {
+        graph_session_->set_input(index, inputs_[index] ? view_of(*inputs_[index]) : TensorView{});
+    }
+    for (size_t index = 0; index < bound_.size(); ++index) {
+        graph_session_->bind_output(index, bound_[index] ? view_of(*bound_[index]) : TensorView{});
+    }
+    QUOIN_RETURN_IF_ERROR(graph_session_->run());
+    for (size_t index = 0; index < outputs_.size(); ++index) {
+        const TensorView view = graph_session_->output(index);
+        const size_t bytes = byte_size(view.dtype, view.elements()).value_or(0);
+        outputs_[index] = Tensor(view.dtype, view.shape, view.data, bytes, nullptr);
+    }
+    return {};
+}
+
+Status ModelSession::run_decoder() {
+    const std::optional<Tensor>& tokens = inputs_[0];
+    if (!tokens) return error(StatusCode::InvalidArgument, "input 'tokens' was not set");
+    if (tokens->dtype() != DType::I32 || tokens->shape().rank() != 1 || tokens->shape()[0] == 0) {
+        return error(StatusCode::InvalidArgument, "input 'tokens' is ", dtype_name(tokens->dtype()),
+                     to_string(tokens->shape()), " where the model takes i32[tokens] with at least one token");
+    }
+    const int64_t count = tokens->shape()[0];
+    const Shape shape{count, model_->decoder->vocabulary_size};
+    std::optional<Tensor> logits = bound_[0];
+    if (logits && (logits->dtype() != DType::F32 || !(logits->shape() == shape))) {
+        return error(StatusCode::InvalidArgument, "the tensor bound to output 'logits' is ",
+                     dtype_name(logits->dtype()), to_string(logits->shape()), "; the result is f32", to_string(shape));
+    }
+    if (!logits) {
+        QUOIN_ASSIGN_OR_RETURN(logits, Tensor::allocate(model_->runtime->memory, DType::F32, shape, "logits"));
+    }
+    if (context_ == nullptr || context_->kv_tokens() < count) {
+        context_.reset();
+        QUOIN_ASSIGN_OR_RETURN(context_, Context::create(model_, {.kv_tokens = count, .max_sequences = 1}));
+    }
+    QUOIN_ASSIGN_OR_RETURN(std::unique_ptr<Sequence> made, Sequence::create(context_));
+    const std::shared_ptr<Sequence> sequence = std::move(made);
+    QUOIN_RETURN_IF_ERROR(sequence->append_tokens(tokens->as<const int32_t>()));
+    {
+        const std::scoped_lock lock(mutex_);
+        sequence_ = sequence;
+    }
+    const Status status = sequence->evaluate(static_cast<size_t>(count), logits->as<float>());
+    {
+        const std::scoped_lock lock(mutex_);
+        sequence_.reset();
+    }
+    QUOIN_RETURN_IF_ERROR(status);
+    outputs_[0] = std::move(logits);
+    return {};
+}
+
+void ModelSession::cancel() const {
+    if (graph_session_ != nullptr) graph_session_->cancel();
+    const std::scoped_lock lock(mutex_);
+    if (sequence_ != nullptr) sequence_->cancel();
+}
+
+}  // namespace quoin

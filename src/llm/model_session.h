@@ -1,0 +1,60 @@
+// Tensors in, tensors out, for every kind of model: what quoin_session stands for.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/status.h"
+#include "core/tensor.h"
+#include "exec/session.h"
+#include "llm/model.h"
+#include "llm/sequence.h"
+
+namespace quoin {
+
+// An input or output as a caller sees it; -1 stands for any size, equal names for equal sizes.
+struct TensorSpec {
+    std::string name;
+    DType dtype = DType::Undefined;
+    bool ranked = true;
+    std::vector<int64_t> dims;
+    std::vector<std::string> dim_names;
+};
+
+// For a graph its own inputs and outputs; for a decoder "tokens" i32 [tokens] and "logits" f32 [tokens, vocabulary].
+std::vector<TensorSpec> input_specs(const Model& model);
+std::vector<TensorSpec> output_specs(const Model& model);
+
+// Not thread-safe, except cancel().
+class ModelSession {
+public:
+    static Result<std::unique_ptr<ModelSession>> create(ModelPtr model);
+
+    const Model& model() const { return *model_; }
+    // The tensor's bytes are read by later runs, not copied.
+    void set_input(size_t index, Tensor tensor) { inputs_[index] = std::move(tensor); }
+    // Later runs write there; nullopt undoes it.
+    void bind_output(size_t index, std::optional<Tensor> tensor) { bound_[index] = std::move(tensor); }
+    Status run();
+    // Of the last run; nullopt before the first.
+    const std::optional<Tensor>& output(size_t index) const { return outputs_[index]; }
+    void cancel() const;
+
+private:
+    explicit ModelSession(ModelPtr model);
+    Status run_graph();
+    Status run_decoder();
+
+    ModelPtr model_;
+    std::vector<std::optional<Tensor>> inputs_;
+    std::vector<std::optional<Tensor>> bound_;
+    std::vector<std::optional<Tensor>> outputs_;
+    std::unique_ptr<Session> graph_session_;  // for graphs
+    std::shared_ptr<Context> context_;        // for decoders, made for the longest text so far
+    std::shared_ptr<Sequence> sequence_;      // the one at work; guarded by mutex_ for cancel()
+    mutable std::mutex mutex_;
+};
+
+}  // namespace quoin

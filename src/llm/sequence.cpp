@@ -1,0 +1,223 @@
+#include "llm/sequence.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace quoin {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+// Marks a sequence as at work; a second thread gets InvalidState instead of a data race.
+class Sequence::Busy {
+public:
+    explicit Busy(const Sequence& sequence) : sequence_(sequence), entered_(!sequence.busy_.exchange(true)) {
+        if (entered_) sequence_.cancelled_.store(false);
+    }
+    Busy(const Busy&) = delete;
+    Busy& operator=(const Busy&) = delete;
+    ~Busy() {
+        if (entered_) sequence_.busy_.store(false);
+    }
+    Status status() const {
+        if (entered_) return {};
+        return error(StatusCode::InvalidState, "this sequence is at work on another thread or in a callback");
+    }
+
+private:
+    const Sequence& sequence_;
+    bool entered_;
+};
+
+Result<std::unique_ptr<Sequence>> Sequence::create(std::shared_ptr<Context> context) {
+    // The object first: from here on its destructor gives back what it holds.
+    std::unique_ptr<Sequence> sequence(new Sequence(context));
+    const Status status = context->enter_sequence();
+    if (!status.ok()) {
+        sequence->context_.reset();
+        return status;
+    }
+    return sequence;
+}
+
+Sequence::Sequence(std::shared_ptr<Context> context) : context_(std::move(context)) {
+    // A decode step allocates nothing, so the lists have their final room from the start.
+    tokens_.reserve(static_cast<size_t>(context_->kv_tokens()));
+    pages_.reserve(static_cast<size_t>(context_->kv_tokens() / kCachePageTokens));
+}
+
+Sequence::~Sequence() {
+    if (context_ != nullptr) context_->leave_sequence(pages_);
+}
+
+Status Sequence::append_tokens(std::span<const int32_t> ids) {
+    const Busy busy(*this);
+    QUOIN_RETURN_IF_ERROR(busy.status());
+    const int64_t vocabulary = context_->model().decoder->vocabulary_size;
+    const auto bad = std::ranges::find_if(ids, [&](int32_t id) { return id < 0 || id >= vocabulary; });
+    if (bad != ids.end()) {
+        return error(StatusCode::InvalidArgument, "token id ", *bad, " is not between 0 and ", vocabulary - 1);
+    }
+    if (static_cast<int64_t>(tokens_.size() + ids.size()) > context_->kv_tokens()) {
+        return error(StatusCode::ContextFull, "the sequence of ", tokens_.size(), " and the new ", ids.size(),
+                     " tokens do not fit in a context of ", context_->kv_tokens(),
+                     "; shorten the text or create the context with more kv_tokens");
+    }
+    tokens_.insert(tokens_.end(), ids.begin(), ids.end());
+    return {};
+}
+
+Status Sequence::append_text(std::string_view text, bool parse_special) {
+    const std::shared_ptr<const Tokenizer>& tokenizer = context_->model().tokenizer;
+    if (tokenizer == nullptr) {
+        return error(StatusCode::Unsupported, "this model has no tokenizer; append token ids instead of text");
+    }
+    QUOIN_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
+                           tokenizer->encode(text, {.add_special = false, .parse_special = parse_special}));
+    if (tokens_.empty() && tokenizer->adds_bos() && tokenizer->bos_id() >= 0) {
+        ids.insert(ids.begin(), tokenizer->bos_id());
+    }
+    return append_tokens(ids);
+}
+
+Result<std::unique_ptr<Sequence>> Sequence::fork() const {
+    const Busy busy(*this);
+    QUOIN_RETURN_IF_ERROR(busy.status());
+    QUOIN_ASSIGN_OR_RETURN(std::unique_ptr<Sequence> copy, create(context_));
+    copy->tokens_.assign(tokens_.begin(), tokens_.end());
+    const PageList shared = context_->share_pages(pages_, computed_);
+    copy->pages_.assign(shared.begin(), shared.end());
+    copy->computed_ = computed_;
+    return copy;
+}
+
+Status Sequence::trim(size_t length) {
+    const Busy busy(*this);
+    QUOIN_RETURN_IF_ERROR(busy.status());
+    if (length > tokens_.size()) {
+        return error(StatusCode::InvalidArgument, "the sequence has ", tokens_.size(),
+                     " tokens and cannot be trimmed to ", length);
+    }
+    tokens_.resize(length);
+    computed_ = std::min(computed_, static_cast<int64_t>(length));
+    context_->truncate_pages(pages_, computed_);
+    return {};
+}
+
+// Logits of rows that were computed before cost their computation again: only keys and values are kept.
+Status Sequence::compute(size_t rows, float* logits) {
+    const auto length = static_cast<int64_t>(tokens_.size());
+    const int64_t first = std::min(computed_, length - static_cast<int64_t>(rows));
+    StepRequest request;
+    request.tokens = std::span<const int32_t>(tokens_).subspan(static_cast<size_t>(first));
+    request.first = first;
+    request.rows = static_cast<int64_t>(rows);
+    request.logits = logits;
+    request.pages = &pages_;
+    request.cancelled = &cancelled_;
+    if (request.tokens.empty()) return {};
+    Status status = context_->submit(request);
+    // What was computed before the end stays; the rest is taken up again by the next call.
+    computed_ = std::max(computed_, first + request.done);
+    if (!status.ok()) context_->truncate_pages(pages_, computed_);
+    return status;
+}
+
+Status Sequence::evaluate(size_t rows, std::span<float> logits) {
+    const Busy busy(*this);
+    QUOIN_RETURN_IF_ERROR(busy.status());
+    if (rows > tokens_.size()) {
+        return error(StatusCode::InvalidArgument, rows, " rows were asked for, the sequence has ", tokens_.size(),
+                     " tokens");
+    }
+    if (logits.size() < rows * static_cast<size_t>(context_->model().decoder->vocabulary_size)) {
+        return error(StatusCode::BufferTooSmall, "the logits of ", rows, " rows need ",
+                     rows * static_cast<size_t>(context_->model().decoder->vocabulary_size), " floats");
+    }
+    return compute(rows, logits.data());
+}
+
+Status Sequence::generate(Sampler* sampler, const GenerateOptions& options, const PieceCallback& callback,
+                          GenerateResult& result) {
+    const Busy busy(*this);
+    QUOIN_RETURN_IF_ERROR(busy.status());
+    if (tokens_.empty()) {
+        return error(StatusCode::InvalidArgument, "the sequence is empty: append text or tokens before generating");
+    }
+    const Model& model = context_->model();
+    QUOIN_ASSIGN_OR_RETURN(Sampler greedy, Sampler::make({.penalty_window = 0, .temperature = 0.0F}));
+    if (sampler == nullptr) sampler = &greedy;
+    sampler->set_history(tokens_);
+    StreamDecoder decoder(model.tokenizer, {.keep_leading_space = true});
+    logits_.resize(static_cast<size_t>(model.decoder->vocabulary_size));
+
+    result = {};
+    result.prompt_tokens = std::max<int64_t>(1, static_cast<int64_t>(tokens_.size()) - computed_);
+    const Context::Announcement announcement(*context_);
+    const auto start = Clock::now();
+    auto first_token = start;
+    Status status;
+    while (true) {
+        if (options.max_tokens > 0 && result.generated_tokens == options.max_tokens) {
+            result.finish = Finish::Length;
+            break;
+        }
+        status = compute(1, logits_.data());
+        if (status.code() == StatusCode::ContextFull && result.generated_tokens > 0) {
+            status = {};
+            result.finish = Finish::Context;
+            break;
+        }
+        if (!status.ok()) break;
+        Result<int32_t> token = sampler->sample(logits_);
+        if (!token.ok()) {
+            status = token.status();
+            break;
+        }
+        if (result.generated_tokens == 0) {
+            first_token = Clock::now();
+            result.prompt_seconds = seconds_since(start);
+        }
+        if (!options.ignore_end && model.tokenizer != nullptr && model.tokenizer->is_end(*token)) {
+            result.finish = Finish::End;
+            result.end_token = *token;
+            break;
+        }
+        sampler->accept(*token);
+        tokens_.push_back(*token);
+        ++result.generated_tokens;
+        result.generate_seconds = seconds_since(first_token);
+        std::string_view text;
+        if (model.tokenizer != nullptr) {
+            Result<std::string_view> piece = decoder.push(*token);
+            if (piece.ok()) text = *piece;
+        }
+        if (callback && !callback(text, *token)) cancelled_.store(true);
+        if (cancelled_.load()) {
+            status = error(StatusCode::Cancelled, "generation was stopped by the callback or another thread");
+            break;
+        }
+        if (static_cast<int64_t>(tokens_.size()) == context_->kv_tokens()) {
+            result.finish = Finish::Context;
+            break;
+        }
+    }
+    if (status.code() == StatusCode::Cancelled) result.finish = Finish::Cancelled;
+    if (status.ok() && model.tokenizer != nullptr && callback) {
+        const std::string_view rest = decoder.finish();
+        if (!rest.empty()) callback(rest, -1);
+    }
+    return status;
+}
+
+void Sequence::cancel() const {
+    if (busy_.load()) cancelled_.store(true);
+}
+
+}  // namespace quoin

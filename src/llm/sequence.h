@@ -1,0 +1,79 @@
+// One text in a context: its tokens, how far they are computed, and the pages that hold them.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/status.h"
+#include "llm/context.h"
+#include "llm/sampler.h"
+
+namespace quoin {
+
+struct GenerateOptions {
+    int64_t max_tokens = 0;   // 0: until the model ends the text or the context is full
+    bool ignore_end = false;  // end tokens count as ordinary ones
+};
+
+enum class Finish : int32_t { End = 1, Length = 2, Context = 3, Cancelled = 4 };
+
+struct GenerateResult {
+    Finish finish = Finish::Length;
+    int32_t end_token = -1;  // neither in the sequence nor given to the callback
+    int64_t prompt_tokens = 0;
+    int64_t generated_tokens = 0;
+    double prompt_seconds = 0;
+    double generate_seconds = 0;
+};
+
+// Text is whole UTF-8 characters, perhaps none; token is -1 for what is left over at the end. False stops.
+using PieceCallback = std::function<bool(std::string_view text, int32_t token)>;
+
+// For one thread at a time, except cancel(). Keeps its context alive.
+class Sequence {
+public:
+    static Result<std::unique_ptr<Sequence>> create(std::shared_ptr<Context> context);
+    Sequence(const Sequence&) = delete;
+    Sequence& operator=(const Sequence&) = delete;
+    ~Sequence();
+
+    const Context& context() const { return *context_; }
+    std::span<const int32_t> tokens() const { return tokens_; }
+
+    // InvalidArgument: an id outside the vocabulary; ContextFull: more tokens than the context can ever hold.
+    Status append_tokens(std::span<const int32_t> ids);
+    // An empty sequence gets the begin token first if the model wants one.
+    Status append_text(std::string_view text, bool parse_special);
+    // Shares computed pages until one of the two goes another way.
+    Result<std::unique_ptr<Sequence>> fork() const;
+    Status trim(size_t length);
+
+    // Computes what is not yet computed and writes the logits of the last `rows` tokens to `logits`, [rows,
+    // vocabulary].
+    Status evaluate(size_t rows, std::span<float> logits);
+    // Status Cancelled: `result` is filled all the same. Greedy when `sampler` is null.
+    Status generate(Sampler* sampler, const GenerateOptions& options, const PieceCallback& callback,
+                    GenerateResult& result);
+    // From any thread: the evaluate or generate at work ends within one step; nothing happens when none is.
+    void cancel() const;
+
+private:
+    class Busy;
+    explicit Sequence(std::shared_ptr<Context> context);
+    Status compute(size_t rows, float* logits);
+
+    std::shared_ptr<Context> context_;
+    std::vector<int32_t> tokens_;
+    int64_t computed_ = 0;  // tokens whose keys and values are in the pages
+    PageList pages_;
+    std::vector<float> logits_;  // of the last token, kept from token to token
+    mutable std::atomic<bool> cancelled_{false};
+    mutable std::atomic<bool> busy_{false};
+};
+
+}  // namespace quoin
