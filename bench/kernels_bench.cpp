@@ -1,0 +1,350 @@
+// Kernels on every instruction set of this machine, each beside the limit it runs against.
+//
+// The machine's speed drifts while others use it, so every measurement is a pair taken in turn: the kernel, then the
+// probe of its limit on the same instruction set (for memory: on the same bytes). `of_limit` is the median of the
+// pairs' ratios, best_of_best the best kernel run over the best probe run.
+//   kernels_bench --benchmark_filter='linear_q4_0/.*avx512vnni'
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <ctime>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/cpu_info.h"
+#include "kernels/kernels.h"
+
+namespace quoin {
+namespace {
+
+double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Time this thread really ran: on a machine shared with others the wall clock measures them too.
+double thread_seconds() {
+#if defined(CLOCK_THREAD_CPUTIME_ID)
+    timespec time = {};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+#else
+    return now();
+#endif
+}
+
+// Kernel and limit in turn. `work` and `limit` each return what they did (operations or bytes).
+void run_pairs(benchmark::State& state, const char* unit, double scale, const std::function<double()>& work,
+               const std::function<double()>& limit, double (*clock)() = thread_seconds) {
+    std::vector<double> ratios;
+    double best = 0;
+    double best_limit = 0;
+    const auto rate = [clock](const std::function<double()>& function, double& seconds) {
+        const double start = clock();
+        const double done = function();
+        seconds = clock() - start;
+        return done / seconds;
+    };
+    double seconds = 0;
+    rate(work, seconds);  // warm
+    for (auto _ : state) {
+        double unused = 0;
+        const double limit_before = rate(limit, unused);
+        const double achieved = rate(work, seconds);
+        const double limit_after = rate(limit, unused);
+        ratios.push_back(achieved / std::max(limit_before, limit_after));
+        best = std::max(best, achieved);
+        best_limit = std::max({best_limit, limit_before, limit_after});
+        state.SetIterationTime(seconds);
+    }
+    std::nth_element(ratios.begin(), ratios.begin() + static_cast<long>(ratios.size() / 2), ratios.end());
+    state.counters["of_limit"] = ratios[ratios.size() / 2];
+    state.counters["best_of_best"] = best / best_limit;
+    state.counters[unit] = best / scale;
+    state.counters["limit"] = best_limit / scale;
+}
+
+struct Format {
+    const char* name;
+    DType dtype;
+    void (*KernelTable::*linear)(const LinearArgs&);
+    void (*KernelTable::*pack)(const std::byte*, int64_t, int64_t, int64_t, std::byte*);
+};
+constexpr Format kFormats[] = {
+    {"f32", DType::F32, &KernelTable::linear_f32, &KernelTable::pack_f32},
+    {"f16", DType::F16, &KernelTable::linear_f16, &KernelTable::pack_f16},
+    {"bf16", DType::BF16, &KernelTable::linear_bf16, &KernelTable::pack_bf16},
+    {"q8_0", DType::Q8_0, &KernelTable::linear_q8_0, &KernelTable::pack_q8_0},
+    {"q4_0", DType::Q4_0, &KernelTable::linear_q4_0, &KernelTable::pack_q4_0},
+};
+
+// Bytes that are harmless in every format: no NaN, no subnormal scale. The values do not matter for the time.
+std::vector<std::byte> harmless_bytes(int64_t count) {
+    std::vector<std::byte> bytes(static_cast<size_t>(count));
+    std::mt19937 random(1);
+    for (size_t i = 0; i + 4 <= bytes.size(); i += 4) {
+        const uint32_t value = (random() & 0x8FFF8FFFU) | 0x20002000U;
+        std::copy_n(reinterpret_cast<const std::byte*>(&value), 4, bytes.data() + i);
+    }
+    return bytes;
+}
+
+struct LinearProblem {
+    std::vector<std::byte> weights;
+    std::vector<std::byte> src;
+    std::vector<float> dst;
+    LinearArgs args;
+};
+
+std::unique_ptr<LinearProblem> make_linear(const KernelTable& table, DType dtype, int64_t rows, int64_t inner,
+                                           int64_t columns) {
+    auto problem = std::make_unique<LinearProblem>();
+    problem->weights = harmless_bytes(panel_bytes(dtype, inner) * panel_count(columns));
+    problem->dst.resize(static_cast<size_t>(rows * columns));
+    const std::vector<float> row(static_cast<size_t>(inner), 0.5F);
+    const bool quantised = activation_dtype(dtype) == DType::Q8Row;
+    const int64_t stride = quantised ? activation_row_bytes(inner) : inner * 4;
+    problem->src.resize(static_cast<size_t>(stride * rows));
+    for (int64_t r = 0; r < rows; ++r) {
+        std::byte* const to = problem->src.data() + r * stride;
+        if (quantised) {
+            table.quantize_q8_row(row.data(), inner, to);
+        } else {
+            std::copy_n(reinterpret_cast<const std::byte*>(row.data()), inner * 4, to);
+        }
+    }
+    LinearArgs args = {};
+    args.weights = problem->weights.data();
+    args.panel_stride = panel_bytes(dtype, inner);
+    args.panels = panel_count(columns);
+    args.columns = columns;
+    args.src = problem->src.data();
+    args.src_stride = stride;
+    args.rows = rows;
+    args.inner = inner;
+    args.dst = problem->dst.data();
+    args.dst_stride = columns;
+    problem->args = args;
+    return problem;
+}
+
+// Against the arithmetic peak; one thread, weights in the caches.
+void linear_compute(benchmark::State& state, const KernelTable& table, const Format& format, int64_t rows,
+                    int64_t inner, int64_t columns) {
+    const auto problem = make_linear(table, format.dtype, rows, inner, columns);
+    const double operations = 2.0 * static_cast<double>(rows * inner * columns);
+    const auto probe = activation_dtype(format.dtype) == DType::Q8Row ? table.probe_int8 : table.probe_f32;
+    const auto linear = table.*format.linear;
+    const int64_t rounds = 200000;
+    run_pairs(
+        state, "TOPS", 1e12,
+        [&] {
+            linear(problem->args);
+            return operations;
+        },
+        [&] { return static_cast<double>(probe(rounds)); });
+}
+
+// Against memory: few rows, weights that no cache holds, shared out among threads.
+void linear_memory(benchmark::State& state, const KernelTable& table, const Format& format, int64_t rows, int64_t inner,
+                   int threads) {
+    const int64_t panels = (int64_t{400} << 20) / panel_bytes(format.dtype, inner) / threads * threads;
+    const auto problem = make_linear(table, format.dtype, rows, inner, panels * kPanelColumns);
+    const double bytes = static_cast<double>(problem->weights.size());
+    const auto on_threads = [threads](const std::function<void(int)>& work) {
+        std::vector<std::thread> team;
+        for (int t = 1; t < threads; ++t) team.emplace_back(work, t);
+        work(0);
+        for (std::thread& member : team) member.join();
+    };
+    run_pairs(
+        state, "GB/s", 1e9,
+        [&] {
+            on_threads([&](int t) {
+                LinearArgs part = problem->args;
+                part.panels = panels / threads;
+                part.columns = part.panels * kPanelColumns;
+                part.weights += t * part.panels * part.panel_stride;
+                part.dst += t * part.columns;
+                (table.*format.linear)(part);
+            });
+            return bytes;
+        },
+        [&] {
+            on_threads([&](int t) {
+                const auto part = static_cast<int64_t>(problem->weights.size()) / threads;
+                benchmark::DoNotOptimize(table.probe_read(problem->weights.data() + t * part, part));
+            });
+            return bytes;
+        },
+        threads == 1 ? thread_seconds : now);
+}
+
+void pack_weight(benchmark::State& state, const KernelTable& table, const Format& format) {
+    const int64_t inner = 2048;
+    const int64_t panels = 512;
+    const int64_t bytes = panel_bytes(format.dtype, inner);
+    const std::vector<std::byte> src = harmless_bytes(bytes * panels);
+    std::vector<std::byte> dst(src.size());
+    run_pairs(
+        state, "GB/s", 1e9,
+        [&] {
+            for (int64_t p = 0; p < panels; ++p) {
+                (table.*format.pack)(src.data() + p * bytes, bytes / 32, 32, inner, dst.data() + p * bytes);
+            }
+            return static_cast<double>(src.size());
+        },
+        [&] {
+            std::copy(src.begin(), src.end(), dst.begin());
+            return static_cast<double>(src.size());
+        });
+}
+
+// One sequence, one key/value head; bytes of its keys and values against reading them, or operations against f32.
+void attention(benchmark::State& state, const KernelTable& table, bool half, int64_t rows, int64_t heads,
+               int64_t head_size, int64_t tokens) {
+    const int64_t page_bytes = head_size * kPageTokens * (half ? 2 : 4);
+    const bool decode = rows == 1;
+    // Decode: as many caches as leave the processor's caches; prefill: one.
+    const int64_t caches = decode ? (int64_t{256} << 20) / (tokens / 32 * page_bytes * 2) : 1;
+    const int64_t pages = tokens / kPageTokens;
+    std::vector<std::byte> memory = harmless_bytes(caches * pages * page_bytes * 2);
+    std::vector<int32_t> ids(static_cast<size_t>(pages));
+    for (int64_t p = 0; p < pages; ++p) ids[static_cast<size_t>(p)] = static_cast<int32_t>(p);
+    std::vector<int32_t> positions(static_cast<size_t>(rows));
+    for (int64_t r = 0; r < rows; ++r) positions[static_cast<size_t>(r)] = static_cast<int32_t>(tokens - rows + r);
+    const std::vector<float> query(static_cast<size_t>(rows * heads * head_size), 0.01F);
+    std::vector<float> dst(query.size());
+    std::vector<float> scratch(static_cast<size_t>(attention_scratch_floats(head_size, rows, heads)));
+    AttentionArgs args = {};
+    args.query = query.data();
+    args.query_stride = heads * head_size;
+    args.rows = rows;
+    args.heads = heads;
+    args.head_size = head_size;
+    args.positions = positions.data();
+    args.scale = 0.1F;
+    args.key_page_stride = page_bytes;
+    args.value_page_stride = page_bytes;
+    args.pages = ids.data();
+    args.scratch = scratch.data();
+    args.dst = dst.data();
+    args.dst_stride = heads * head_size;
+    const auto kernel = half ? table.attention_f16 : table.attention_f32;
+    const double bytes = static_cast<double>(memory.size());
+    const double operations = 4.0 * static_cast<double>(rows * heads * head_size * tokens);
+    const auto work = [&] {
+        for (int64_t c = 0; c < caches; ++c) {
+            args.key_base = memory.data() + c * pages * page_bytes * 2;
+            args.value_base = args.key_base + pages * page_bytes;
+            kernel(args);
+        }
+        return decode ? bytes : operations;
+    };
+    const auto limit = [&] {
+        if (!decode) return static_cast<double>(table.probe_f32(20000));
+        benchmark::DoNotOptimize(table.probe_read(memory.data(), static_cast<int64_t>(memory.size())));
+        return bytes;
+    };
+    run_pairs(state, decode ? "GB/s" : "TOPS", decode ? 1e9 : 1e12, work, limit);
+}
+
+// Rows in the first-level cache, as they are between two Linears; ns per element tells more than a fraction here.
+void row_kernel(benchmark::State& state, int64_t count, const std::function<void()>& work) {
+    for (auto _ : state) work();
+    state.counters["ns_per_element"] = benchmark::Counter(
+        static_cast<double>(count) * 1e-9, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+
+template <class... Arguments>
+void add_pairs(const std::string& name, Arguments... arguments) {
+    benchmark::RegisterBenchmark(name.c_str(), arguments...)
+        ->UseManualTime()
+        ->Iterations(15)
+        ->Unit(benchmark::kMillisecond);
+}
+
+void add_row_kernels(const KernelTable& t, const std::string& isa) {
+    constexpr int64_t kCount = 2048;
+    static std::vector<float> a(kCount, 0.75F), b(kCount, 0.25F), c(kCount);
+    static std::vector<std::byte> row(static_cast<size_t>(activation_row_bytes(kCount)));
+    const auto add = [&](const char* name, std::function<void()> work) {
+        benchmark::RegisterBenchmark(("row/" + std::string(name) + "/" + isa).c_str(), [work](benchmark::State& state) {
+            row_kernel(state, kCount, work);
+        })->MinTime(0.05);
+    };
+    add("quantize_q8_row", [&t] { t.quantize_q8_row(a.data(), kCount, row.data()); });
+    add("rms_norm", [&t] { t.rms_norm(a.data(), b.data(), 1e-5F, kCount, c.data()); });
+    add("layer_norm", [&t] { t.layer_norm(a.data(), b.data(), b.data(), 1e-5F, kCount, c.data()); });
+    add("rotary_halves", [&t] { t.rotary(a.data(), b.data(), b.data(), kCount / 64, 64, 64, false, c.data()); });
+    add("rotary_pairs", [&t] { t.rotary(a.data(), b.data(), b.data(), kCount / 64, 64, 64, true, c.data()); });
+    add("silu_multiply", [&t] { t.silu_multiply(a.data(), b.data(), kCount, c.data()); });
+    add("gelu_tanh", [&t] { t.gelu_tanh(a.data(), kCount, c.data()); });
+    add("softmax_row", [&t] { t.softmax_row(a.data(), kCount, c.data()); });
+    add("add", [&t] { t.add(a.data(), b.data(), kCount, c.data()); });
+}
+
+void add_benchmarks() {
+    for (int i = 0; i <= static_cast<int>(detected_isa()); ++i) {
+        const Isa isa = static_cast<Isa>(i);
+        const KernelTable& t = kernels(isa);
+        const std::string tail = std::string(isa_name(isa));
+        for (const Format& format : kFormats) {
+            const std::string name = "linear_" + std::string(format.name);
+            for (const auto& [rows, inner, columns] :
+                 {std::tuple<int64_t, int64_t, int64_t>{256, 2048, 2048}, {256, 5632, 2048}, {256, 2048, 5632}}) {
+                add_pairs(
+                    name + "/compute/m256/k" + std::to_string(inner) + "/n" + std::to_string(columns) + "/" + tail,
+                    [&t, &format, rows = rows, inner = inner, columns = columns](benchmark::State& state) {
+                        linear_compute(state, t, format, rows, inner, columns);
+                    });
+            }
+            for (const int64_t rows : {1, 2, 3, 4, 6, 8, 12, 16}) {
+                add_pairs(name + "/compute/m" + std::to_string(rows) + "/" + tail,
+                          [&t, &format, rows](benchmark::State& state) {
+                              linear_compute(state, t, format, rows, 2048, 1024);
+                          });
+                for (const int threads : {1, 2}) {
+                    add_pairs(name + "/memory/m" + std::to_string(rows) + "/t" + std::to_string(threads) + "/" + tail,
+                              [&t, &format, rows, threads](benchmark::State& state) {
+                                  linear_memory(state, t, format, rows, 2048, threads);
+                              });
+                }
+            }
+            if (isa == Isa::Baseline) {
+                add_pairs("pack_" + std::string(format.name),
+                          [&t, &format](benchmark::State& state) { pack_weight(state, t, format); });
+            }
+        }
+        for (const bool half : {false, true}) {
+            const std::string name = half ? "attention_f16" : "attention_f32";
+            for (const int64_t size : {64, 128}) {
+                for (const int64_t heads : {1, 4, 8}) {
+                    const std::string shape = "/h" + std::to_string(heads) + "/d" + std::to_string(size) + "/" + tail;
+                    add_pairs(name + "/decode4096" + shape, [&t, half, heads, size](benchmark::State& state) {
+                        attention(state, t, half, 1, heads, size, 4096);
+                    });
+                    add_pairs(name + "/prefill32x2048" + shape, [&t, half, heads, size](benchmark::State& state) {
+                        attention(state, t, half, 32, heads, size, 2048);
+                    });
+                }
+            }
+        }
+        add_row_kernels(t, tail);
+    }
+}
+
+}  // namespace
+}  // namespace quoin
+
+int main(int argc, char** argv) {
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+    quoin::add_benchmarks();
+    benchmark::RunSpecifiedBenchmarks();
+}

@@ -1,0 +1,51 @@
+# The installed package: headers, library, CMake package, pkg-config file, the quoin tool.
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+set(quoin_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/quoin)
+
+install(DIRECTORY include/quoin TYPE INCLUDE FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+install(TARGETS quoin EXPORT quoinTargets RUNTIME LIBRARY ARCHIVE INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES LICENSE TYPE DOC)
+if(TARGET quoin_cli)
+    file(RELATIVE_PATH quoin_lib_from_bin "/${CMAKE_INSTALL_BINDIR}" "/${CMAKE_INSTALL_LIBDIR}")
+    set_target_properties(quoin_cli PROPERTIES INSTALL_RPATH "$ORIGIN/${quoin_lib_from_bin}")
+    install(TARGETS quoin_cli RUNTIME)
+endif()
+
+# ---- CMake package
+
+install(EXPORT quoinTargets NAMESPACE quoin:: DESTINATION ${quoin_package_dir})
+configure_package_config_file(cmake/quoinConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/quoinConfig.cmake
+                              INSTALL_DESTINATION ${quoin_package_dir})
+# Before 1.0 the minor number is the one that promises compatibility.
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/quoinConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/quoinConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/quoinConfigVersion.cmake
+        DESTINATION ${quoin_package_dir})
+if(NOT BUILD_SHARED_LIBS)
+    install(FILES cmake/Dependencies.cmake DESTINATION ${quoin_package_dir} RENAME quoinDependencies.cmake)
+endif()
+
+# ---- pkg-config
+
+# What the static library needs is needed by everyone who links it, so there it is not private.
+set(quoin_pc_requires "libpcre2-8, libutf8proc")
+set(quoin_pc_libs "${CMAKE_THREAD_LIBS_INIT}")
+foreach(library IN LISTS CMAKE_CXX_IMPLICIT_LINK_LIBRARIES)
+    if(library MATCHES "^(stdc\\+\\+|c\\+\\+|m)$")  # for those who link with a C compiler
+        string(APPEND quoin_pc_libs " -l${library}")
+    endif()
+endforeach()
+string(STRIP "${quoin_pc_libs}" quoin_pc_libs)
+if(BUILD_SHARED_LIBS)
+    set(quoin_pc_private .private)
+    set(quoin_pc_definition "")
+else()
+    set(quoin_pc_private "")
+    set(quoin_pc_definition " -DQUOIN_STATIC")
+endif()
+# The file finds its own place, so that the installed folder may be moved.
+file(RELATIVE_PATH quoin_pc_prefix "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+string(REGEX REPLACE "/$" "" quoin_pc_prefix "${quoin_pc_prefix}")
+configure_file(cmake/quoin.pc.in ${CMAKE_CURRENT_BINARY_DIR}/quoin.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/quoin.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

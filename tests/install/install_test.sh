@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# install_test.sh shared|static WORK: installs Quoin of that kind into WORK/prefix, moves it away from there, and builds
+# and runs a C and a C++ program against it, once by CMake and once by pkg-config alone. From the environment:
+#   SOURCE  the repository         BUILD  a finished build of this kind; empty: build it in WORK/build
+#   CMAKE, CC, CXX  the programs of these names
+set -euo pipefail
+kind=$1 work=$2
+model=$SOURCE/examples/tiny-model/quoin-tiny.gguf
+export CC CXX
+
+fail() {
+    echo "install test ($kind): $1" >&2
+    exit 1
+}
+
+rm -rf "$work"/{first,prefix,c,cpp,pc}
+mkdir -p "$work/pc"
+if [ -z "$BUILD" ]; then
+    BUILD=$work/build
+    [ "$kind" = shared ] && shared=ON || shared=OFF
+    "$CMAKE" -S "$SOURCE" -B "$BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=$shared \
+        -DQUOIN_BUILD_TESTS=OFF -DQUOIN_BUILD_EXAMPLES=ON >"$work/configure.log" || fail "see $work/configure.log"
+    "$CMAKE" --build "$BUILD" -j2 >"$work/build.log" || fail "see $work/build.log"
+fi
+
+# An installed folder may be moved: nothing in it may name the place it was installed to.
+"$CMAKE" --install "$BUILD" --prefix "$work/first" >"$work/install.log"
+mv "$work/first" "$work/prefix"
+prefix=$work/prefix
+if grep -rIlF -e "$work/first" -e "$BUILD" -e "$SOURCE" "$prefix"; then fail "the files above name a folder of the build"; fi
+
+library=$(find "$prefix" -name 'libquoin.so' -o -name 'libquoin.a' -o -name 'libquoin.dylib')
+case $kind:$library in
+shared:*.so | shared:*.dylib | static:*.a) ;;
+*) fail "found the library '$library'" ;;
+esac
+libdir=$(dirname "$library")
+
+run() { # NAME PROGRAM: it must print a text; it must use this library where the library is shared
+    local text
+    text=$(env LD_LIBRARY_PATH="$libdir" "$2" "$model") || fail "$1 exited with $?"
+    [ "${#text}" -ge 16 ] || fail "$1 printed only '$text'"
+    echo "$1: $text"
+}
+
+for language in c cpp; do
+    "$CMAKE" -S "$SOURCE/tests/install/$language" -B "$work/$language" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+        -DCMAKE_PREFIX_PATH="$prefix" >"$work/$language.log" 2>&1 &&
+        "$CMAKE" --build "$work/$language" >>"$work/$language.log" 2>&1 ||
+        { cat "$work/$language.log"; fail "the $language project does not build with find_package"; }
+    run "$language by find_package" "$work/$language/consumer"
+done
+
+export PKG_CONFIG_PATH=$libdir/pkgconfig
+pkg-config --exists --print-errors "quoin >= 0.1" || fail "pkg-config does not find it"
+flags=$(pkg-config --cflags --libs quoin)
+# shellcheck disable=SC2086  # flags are words
+"$CC" -std=c99 -Wall -Wextra -pedantic -Werror "$SOURCE/tests/install/c/main.c" -o "$work/pc/c" $flags
+run "c by pkg-config" "$work/pc/c"
+# shellcheck disable=SC2086
+"$CXX" -std=c++17 -Wall -Wextra -pedantic -Werror "$SOURCE/tests/install/cpp/main.cpp" -o "$work/pc/cpp" $flags
+run "cpp by pkg-config" "$work/pc/cpp"
+
+# The quoin tool works from where it was installed, without help to find its library.
+tool=$(env -u LD_LIBRARY_PATH "$prefix/bin/quoin" generate --model "$model" --prompt "Once upon a time" --tokens 8 \
+    --temperature 0 --quiet) || fail "the installed quoin tool exited with $?"
+[ -n "$tool" ] || fail "the installed quoin tool printed nothing"
+echo "quoin tool: $tool"

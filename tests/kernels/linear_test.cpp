@@ -1,0 +1,269 @@
+#include "kernel_test.h"
+
+namespace quoin::test {
+namespace {
+
+// The left operand as a kernel wants it, and its values.
+struct Activations {
+    int64_t rows;
+    int64_t inner;
+    int64_t stride;  // bytes
+    std::vector<std::byte> bytes;
+    std::vector<float> values;
+};
+
+Activations make_activations(DType weight, int64_t rows, int64_t inner, Random& random, bool power_of_two = false) {
+    Activations a = {rows, inner, 0, {}, random.normals(rows * inner)};
+    const bool quantised = activation_dtype(weight) == DType::Q8Row;
+    const int64_t bytes = quantised ? activation_row_bytes(inner) : inner * 4;
+    a.stride = bytes + 12;  // rows need not touch
+    a.bytes.resize(static_cast<size_t>(rows > 0 ? a.stride * (rows - 1) + bytes : 0));
+    for (int64_t r = 0; r < rows; ++r) {
+        float* const values = a.values.data() + r * inner;
+        std::byte* const row = a.bytes.data() + r * a.stride;
+        if (!quantised) {
+            std::memcpy(row, values, static_cast<size_t>(inner * 4));
+            continue;
+        }
+        if (power_of_two) {
+            for (int64_t k = 0; k < inner; ++k) {
+                values[k] = k % 32 == 0 ? 127.0F / 64 : static_cast<float>(random.integer(-127, 127)) / 64;
+            }
+        }
+        kernels(Isa::Baseline).quantize_q8_row(values, inner, row);
+        for (int64_t k = 0; k < inner; ++k) {
+            values[k] = static_cast<float>(get<int8_t>(row + k)) * get<float>(row + inner + k / 32 * 4);
+        }
+    }
+    return a;
+}
+
+struct Extras {
+    std::vector<float> bias;
+    std::vector<float> residual;
+};
+
+std::vector<float> run(const KernelTable& table, const Weight& weight, const std::vector<std::byte>& panels,
+                       const Activations& a, int64_t first_row, int64_t rows, const Extras& extras, bool in_place) {
+    const int64_t n = weight.columns;
+    const bool with_residual = !extras.residual.empty();
+    std::vector<float> dst(static_cast<size_t>(rows * n), -7.0F);
+    if (in_place) {
+        dst.assign(extras.residual.begin() + first_row * n, extras.residual.begin() + (first_row + rows) * n);
+    }
+    LinearArgs args = {};
+    args.weights = panels.data();
+    args.panel_stride = panel_bytes(weight.dtype, weight.inner);
+    args.panels = panel_count(n);
+    args.columns = n;
+    args.src = a.bytes.data() + first_row * a.stride;
+    args.src_stride = a.stride;
+    args.rows = rows;
+    args.inner = weight.inner;
+    args.bias = extras.bias.empty() ? nullptr : extras.bias.data();
+    args.residual = !with_residual ? nullptr : in_place ? dst.data() : extras.residual.data() + first_row * n;
+    args.residual_stride = n;
+    args.dst = dst.data();
+    args.dst_stride = n;
+    weight_kernels(table, weight.dtype).linear(args);
+    return dst;
+}
+
+// Largest error in units of what rounding may do: sum of |products| times the growth of a sum of that length.
+double worst_error(const Weight& weight, const Activations& a, const Extras& extras, const std::vector<float>& got) {
+    double worst = 0;
+    for (int64_t r = 0; r < a.rows; ++r) {
+        for (int64_t c = 0; c < weight.columns; ++c) {
+            const auto at = static_cast<size_t>(r * weight.columns + c);
+            const float bias = extras.bias.empty() ? 0.0F : extras.bias[static_cast<size_t>(c)];
+            const float residual = extras.residual.empty() ? 0.0F : extras.residual[at];
+            double sum = static_cast<double>(bias) + static_cast<double>(residual);
+            double size = static_cast<double>(std::fabs(bias) + std::fabs(residual));
+            for (int64_t k = 0; k < weight.inner; ++k) {
+                const double product = static_cast<double>(weight.value(c, k)) *
+                                       static_cast<double>(a.values[static_cast<size_t>(r * a.inner + k)]);
+                sum += product;
+                size += std::fabs(product);
+            }
+            const double allowed = size * 0x1p-24 * (4 + std::sqrt(static_cast<double>(weight.inner))) + 1e-30;
+            const double error = std::fabs(static_cast<double>(got[at]) - sum) / allowed;
+            worst = std::isnan(error) ? 1e9 : std::max(worst, error);
+        }
+    }
+    return worst;
+}
+
+bool is_block(DType dtype) {
+    return dtype == DType::Q8_0 || dtype == DType::Q4_0;
+}
+
+TEST_CASE("linear agrees with double precision on every instruction set", "[kernels]") {
+    Random random(11);
+    for (const DType dtype : kWeightDTypes) {
+        const std::vector<int64_t> inners = is_block(dtype)
+                                                ? std::vector<int64_t>{32, 64, 512, 544, 2048}
+                                                : std::vector<int64_t>{1, 2, 31, 32, 33, 127, 128, 129, 172, 300};
+        for (const int64_t inner : inners) {
+            for (const int64_t columns : {1, 15, 31, 32, 33, 64, 75}) {
+                const Weight weight = make_weight(dtype, columns, inner, random);
+                const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
+                for (int64_t rows = 1; rows <= 25; rows += rows < 13 ? 1 : 6) {
+                    if (inner > 1000 && rows % 3 != 1) continue;
+                    const Activations a = make_activations(dtype, rows, inner, random);
+                    Extras extras;
+                    if (rows % 2 == 0) extras.bias = random.normals(columns);
+                    if (rows % 3 == 0) extras.residual = random.normals(rows * columns);
+                    for (const Isa isa : machine_isas()) {
+                        const auto got = run(kernels(isa), weight, panels, a, 0, rows, extras, false);
+                        CAPTURE(isa_name(isa), dtype_name(dtype), rows, columns, inner);
+                        CHECK(worst_error(weight, a, extras, got) < 1);
+                        if (!extras.residual.empty()) {
+                            CHECK(same_bits(run(kernels(isa), weight, panels, a, 0, rows, extras, true), got));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("a row's bits do not depend on the rows computed with it", "[kernels]") {
+    Random random(12);
+    for (const DType dtype : kWeightDTypes) {
+        const int64_t inner = is_block(dtype) ? 544 : 333;
+        const int64_t columns = 71;
+        const int64_t most = 260;  // more than one block of rows
+        const Weight weight = make_weight(dtype, columns, inner, random);
+        const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
+        const Activations a = make_activations(dtype, most, inner, random);
+        const Extras extras = {random.normals(columns), random.normals(most * columns)};
+        for (const Isa isa : machine_isas()) {
+            std::vector<float> single;
+            for (int64_t r = 0; r < most; ++r) {
+                const auto row = run(kernels(isa), weight, panels, a, r, 1, extras, false);
+                single.insert(single.end(), row.begin(), row.end());
+            }
+            for (int64_t rows = 2; rows <= most; rows = rows < 27 ? rows + 1 : rows + 233) {
+                const auto got = run(kernels(isa), weight, panels, a, 0, rows, extras, false);
+                const std::vector<float> want(single.begin(), single.begin() + rows * columns);
+                CAPTURE(isa_name(isa), dtype_name(dtype), rows);
+                CHECK(same_bits(got, want));
+            }
+        }
+    }
+}
+
+TEST_CASE("the panels of a weight may be shared out among calls", "[kernels]") {
+    Random random(13);
+    for (const DType dtype : kWeightDTypes) {
+        const int64_t inner = 96;
+        const Weight weight = make_weight(dtype, 96, inner, random);
+        const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
+        const Activations a = make_activations(dtype, 9, inner, random);
+        for (const Isa isa : machine_isas()) {
+            const auto whole = run(kernels(isa), weight, panels, a, 0, 9, {}, false);
+            std::vector<float> parts(whole.size());
+            for (int64_t p = 0; p < 3; ++p) {
+                LinearArgs args = {};
+                args.weights = panels.data() + p * panel_bytes(dtype, inner);
+                args.panel_stride = panel_bytes(dtype, inner);
+                args.panels = 1;
+                args.columns = 32;
+                args.src = a.bytes.data();
+                args.src_stride = a.stride;
+                args.rows = 9;
+                args.inner = inner;
+                args.dst = parts.data() + p * 32;
+                args.dst_stride = 96;
+                weight_kernels(kernels(isa), dtype).linear(args);
+            }
+            CHECK(same_bits(parts, whole));
+        }
+    }
+}
+
+TEST_CASE("integer sums are exact and equal on every instruction set", "[kernels]") {
+    Random random(14);
+    for (const DType dtype : {DType::Q8_0, DType::Q4_0}) {
+        for (const bool extremes : {false, true}) {
+            const int64_t inner = 256;
+            Weight weight = make_weight(dtype, 40, inner, random, -3);
+            Activations a = make_activations(dtype, 19, inner, random, true);
+            if (extremes) {  // all weights and activations as large as they come: where 16-bit sums would saturate
+                for (size_t i = 0; i < weight.file.size(); ++i) {
+                    const size_t block = dtype == DType::Q8_0 ? 34 : 18;
+                    if (i % block < 2) continue;
+                    weight.file[i] = dtype == DType::Q8_0 ? std::byte{0x80} : std::byte{0xFF};
+                }
+                for (float& value : weight.values) value = (dtype == DType::Q8_0 ? -128.0F : 7.0F) / 8;
+                for (int64_t r = 0; r < a.rows; ++r) {
+                    std::byte* const row = a.bytes.data() + r * a.stride;
+                    const auto q = static_cast<int8_t>(r % 2 == 0 ? -127 : 127);
+                    for (int64_t k = 0; k < inner; ++k) {
+                        put(row + k, q);
+                        a.values[static_cast<size_t>(r * inner + k)] = static_cast<float>(q) / 64;
+                    }
+                    for (int64_t b = 0; b < inner / 32; ++b) put(row + inner + inner / 8 + b * 4, int32_t{32} * q);
+                }
+            }
+            const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
+            for (const Isa isa : machine_isas()) {
+                for (const int64_t rows : {1, 2, 3, 4, 5, 6, 7, 19}) {
+                    const auto got = run(kernels(isa), weight, panels, a, 0, rows, {}, false);
+                    int wrong = 0;
+                    for (int64_t r = 0; r < rows; ++r) {
+                        for (int64_t c = 0; c < 40; ++c) {
+                            double sum = 0;
+                            for (int64_t k = 0; k < inner; ++k) {
+                                sum += static_cast<double>(weight.value(c, k)) *
+                                       static_cast<double>(a.values[static_cast<size_t>(r * inner + k)]);
+                            }
+                            if (static_cast<double>(got[static_cast<size_t>(r * 40 + c)]) != sum) ++wrong;
+                        }
+                    }
+                    CAPTURE(isa_name(isa), dtype_name(dtype), extremes, rows);
+                    CHECK(wrong == 0);
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("instruction sets with fma agree bit by bit", "[kernels]") {
+    Random random(15);
+    for (const DType dtype : kWeightDTypes) {
+        const Weight weight = make_weight(dtype, 45, 160, random);
+        const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
+        const Activations a = make_activations(dtype, 8, 160, random);
+        std::vector<float> first;
+        for (const Isa isa : machine_isas()) {
+            if (isa == Isa::Baseline) continue;
+            const auto got = run(kernels(isa), weight, panels, a, 0, 8, {}, false);
+            if (first.empty()) first = got;
+            CAPTURE(isa_name(isa), dtype_name(dtype));
+            CHECK(same_bits(got, first));
+        }
+    }
+}
+
+TEST_CASE("a NaN activation makes its own row NaN and no other", "[kernels]") {
+    Random random(16);
+    for (const DType dtype : kWeightDTypes) {
+        const Weight weight = make_weight(dtype, 33, 64, random);
+        const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
+        Activations a = make_activations(dtype, 3, 64, random);
+        std::byte* const row = a.bytes.data() + a.stride;
+        if (is_block(dtype)) {
+            put(row + 64, NAN);
+        } else {
+            put(row + 40, NAN);
+        }
+        for (const Isa isa : machine_isas()) {
+            const auto got = run(kernels(isa), weight, panels, a, 0, 3, {}, false);
+            for (size_t i = 0; i < got.size(); ++i) CHECK(std::isnan(got[i]) == (i / 33 == 1));
+        }
+    }
+}
+
+}  // namespace
+}  // namespace quoin::test

@@ -1,0 +1,174 @@
+#include "kernel_test.h"
+
+namespace quoin::test {
+namespace {
+
+std::vector<int64_t> inner_sizes(DType dtype) {
+    if (dtype == DType::Q8_0 || dtype == DType::Q4_0) return {32, 64, 160, 2048};
+    return {1, 2, 31, 32, 33, 63, 65, 172, 301};
+}
+
+TEST_CASE("packed panels give back every value of the file", "[kernels]") {
+    Random random(1);
+    for (const Isa isa : machine_isas()) {
+        for (const DType dtype : kWeightDTypes) {
+            for (const int64_t inner : inner_sizes(dtype)) {
+                for (const int64_t columns : {1, 7, 31, 32, 33, 70}) {
+                    const KernelTable& table = kernels(isa);
+                    const Weight weight = make_weight(dtype, columns, inner, random);
+                    const std::vector<std::byte> panels = pack(table, weight);
+                    std::vector<float> column(static_cast<size_t>(inner));
+                    bool equal = true;
+                    for (int64_t c = 0; c < columns; ++c) {
+                        weight_kernels(table, dtype)
+                            .unpack_column(panels.data() + c / 32 * panel_bytes(dtype, inner), c % 32, inner,
+                                           column.data());
+                        for (int64_t k = 0; k < inner; ++k) {
+                            equal &= same_bits(column[static_cast<size_t>(k)], weight.value(c, k));
+                        }
+                    }
+                    CAPTURE(isa_name(isa), dtype_name(dtype), inner, columns);
+                    CHECK(equal);
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("the padding of the last panel is zero", "[kernels]") {
+    Random random(2);
+    for (const DType dtype : kWeightDTypes) {
+        const Weight weight = make_weight(dtype, 5, 64, random);
+        const std::vector<std::byte> panel = pack(kernels(Isa::Baseline), weight);
+        std::vector<float> column(64, 1.0F);
+        for (int64_t c = 5; c < 32; ++c) {
+            weight_kernels(kernels(Isa::Baseline), dtype).unpack_column(panel.data(), c, 64, column.data());
+            for (const float value : column) CHECK(value == 0.0F);
+        }
+    }
+}
+
+TEST_CASE("panels are laid out as layout.h says", "[kernels]") {
+    Random random(3);
+    const KernelTable& table = kernels(Isa::Baseline);
+    const Weight q8 = make_weight(DType::Q8_0, 32, 64, random);
+    const Weight q4 = make_weight(DType::Q4_0, 32, 64, random);
+    const Weight bf16 = make_weight(DType::BF16, 32, 3, random);
+    const std::vector<std::byte> q8_panel = pack(table, q8);
+    const std::vector<std::byte> q4_panel = pack(table, q4);
+    const std::vector<std::byte> bf16_panel = pack(table, bf16);
+    bool equal = true;
+    for (int64_t c = 0; c < 32; ++c) {
+        for (int64_t b = 0; b < 2; ++b) {
+            const std::byte* const file8 = q8.row(c) + b * 34;
+            const std::byte* const file4 = q4.row(c) + b * 18;
+            const std::byte* const block8 = q8_panel.data() + b * 32 * 34;
+            const std::byte* const block4 = q4_panel.data() + b * 32 * 18;
+            for (int64_t k = 0; k < 32; ++k) {
+                equal &= get<uint8_t>(block8 + (k / 4 * 32 + c) * 4 + k % 4) == get<int8_t>(file8 + 2 + k) + 128;
+            }
+            for (int64_t k = 0; k < 16; ++k) equal &= block4[(k / 4 * 32 + c) * 4 + k % 4] == file4[2 + k];
+            equal &= get<uint16_t>(block8 + 1024 + c * 2) == get<uint16_t>(file8);
+            equal &= get<uint16_t>(block4 + 512 + c * 2) == get<uint16_t>(file4);
+        }
+        for (int64_t k = 0; k < 3; ++k) {
+            equal &= get<uint16_t>(bf16_panel.data() + ((k / 2 * 32 + c) * 2 + k % 2) * 2) ==
+                     get<uint16_t>(bf16.row(c) + k * 2);
+        }
+        equal &= get<uint16_t>(bf16_panel.data() + ((32 + c) * 2 + 1) * 2) == 0;
+    }
+    CHECK(equal);
+}
+
+TEST_CASE("dequantize gives the values of the file", "[kernels]") {
+    Random random(4);
+    for (const Isa isa : machine_isas()) {
+        for (const DType dtype : kWeightDTypes) {
+            for (const int64_t inner : inner_sizes(dtype)) {
+                const Weight weight = make_weight(dtype, 1, inner, random);
+                std::vector<float> row(static_cast<size_t>(inner));
+                weight_kernels(kernels(isa), dtype).dequantize(weight.row(0), inner, row.data());
+                CAPTURE(isa_name(isa), dtype_name(dtype), inner);
+                CHECK(same_bits(row, weight.values));
+            }
+        }
+    }
+}
+
+TEST_CASE("every f16 value widens exactly on every instruction set", "[kernels]") {
+    std::vector<std::byte> halves(65536 * 2);
+    for (int i = 0; i < 65536; ++i) put(halves.data() + 2 * i, static_cast<uint16_t>(i));
+    for (const Isa isa : machine_isas()) {
+        std::vector<float> wide(65536);
+        kernels(isa).dequantize_f16(halves.data(), 65536, wide.data());
+        int wrong = 0;
+        for (int i = 0; i < 65536; ++i) {
+            const float want = f16_to_f32(static_cast<uint16_t>(i));
+            const float got = wide[static_cast<size_t>(i)];
+            if (std::isnan(want) ? !std::isnan(got) : !same_bits(want, got)) ++wrong;
+        }
+        CAPTURE(isa_name(isa));
+        CHECK(wrong == 0);
+    }
+}
+
+TEST_CASE("quantize_q8_row follows its definition", "[kernels]") {
+    Random random(5);
+    std::vector<std::vector<std::byte>> results;
+    for (const Isa isa : machine_isas()) {
+        Random same(6);
+        const int64_t count = 32 * 37;
+        std::vector<float> src = same.normals(count);
+        for (int64_t i = 0; i < 32; ++i) {
+            src[static_cast<size_t>(i)] = 0;                                    // zero block
+            src[static_cast<size_t>(32 + i)] *= 1e-41F;                         // too small to divide by
+            src[static_cast<size_t>(64 + i)] *= 1e37F;                          // large
+            src[static_cast<size_t>(96 + i)] = static_cast<float>(i - 15) / 2;  // ties
+        }
+        src[111] = 63.5F;  // scale 0.5: the values of the block are whole numbers
+        std::vector<std::byte> row(static_cast<size_t>(activation_row_bytes(count)));
+        kernels(isa).quantize_q8_row(src.data(), count, row.data());
+        bool right = true;
+        for (int64_t b = 0; b < count / 32; ++b) {
+            float magnitude = 0;
+            for (int64_t i = 0; i < 32; ++i) {
+                magnitude = std::max(magnitude, std::fabs(src[static_cast<size_t>(b * 32 + i)]));
+            }
+            const float want_scale = magnitude / 127.0F < 0x1p-126F ? 0.0F : magnitude / 127.0F;
+            const float scale = get<float>(row.data() + count + b * 4);
+            right &= same_bits(scale, want_scale);
+            int sum = 0;
+            for (int64_t i = 0; i < 32; ++i) {
+                const int q = get<int8_t>(row.data() + b * 32 + i);
+                const float x = src[static_cast<size_t>(b * 32 + i)];
+                right &= q == (scale == 0 ? 0 : static_cast<int>(std::nearbyint(x / scale)));
+                right &= q >= -127 && q <= 127;
+                sum += q;
+            }
+            right &= sum == get<int32_t>(row.data() + count + count / 32 * 4 + b * 4);
+        }
+        CAPTURE(isa_name(isa));
+        CHECK(right);
+        results.push_back(row);
+        CHECK(results.back() == results.front());
+    }
+}
+
+TEST_CASE("quantize_q8_row marks blocks with NaN or infinity", "[kernels]") {
+    for (const Isa isa : machine_isas()) {
+        for (const float bad : {NAN, -NAN, INFINITY, -INFINITY}) {
+            for (const size_t at : {size_t{0}, size_t{13}, size_t{31}}) {
+                std::vector<float> src(64, 1.0F);
+                src[at] = bad;
+                std::vector<std::byte> row(80);
+                kernels(isa).quantize_q8_row(src.data(), 64, row.data());
+                CHECK(std::isnan(get<float>(row.data() + 64)));
+                CHECK(get<float>(row.data() + 68) == 1.0F / 127.0F);
+                for (int i = 0; i < 64; ++i) CHECK(get<int8_t>(row.data() + i) == (i < 32 ? 0 : 127));
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace quoin::test
