@@ -28,8 +28,7 @@ class QuoinConan(ConanFile):
     def requirements(self):
         self.requires("pcre2/[>=10.39 <11]")
         self.requires("utf8proc/[>=2.7 <3]")
-        if self.options.tools:
-            self.requires("nlohmann_json/[>=3.11 <4]")
+        self.requires("nlohmann_json/[>=3.11 <4]", visible=False)
 
     def validate(self):
         check_min_cppstd(self, 20)

@@ -8,13 +8,14 @@ using namespace quoin::capi;
 
 namespace {
 
-struct LoadOptions {
-    Provider provider = Provider::Native;
-    LoadProgress progress;
+// Weights are used in place, and kernels read whole elements.
+constexpr uintptr_t kMemoryAlignment = 8;
+
+struct FileOptions : LoadOptions {
     bool use_mmap = true;
 };
 
-Status read_load_options(const quoin_model_options* options, LoadOptions& out) {
+Status read_load_options(const quoin_model_options* options, FileOptions& out) {
     quoin_model_options read;
     QUOIN_RETURN_IF_ERROR(read_options(options, read));
     std::string_view provider;
@@ -30,6 +31,7 @@ Status read_load_options(const quoin_model_options* options, LoadOptions& out) {
         return error(StatusCode::InvalidArgument, "mmap_mode = ", read.mmap_mode, " is none of QUOIN_MMAP_*");
     }
     out.use_mmap = read.mmap_mode == QUOIN_MMAP_AUTO;
+    out.metadata_only = read.metadata_only != 0;
     if (read.progress != nullptr) {
         out.progress = [callback = read.progress, user_data = read.progress_user_data](uint64_t done, uint64_t total) {
             const double fraction = total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total);
@@ -50,7 +52,7 @@ std::vector<quoin_model::ValueInfo> infos_of(std::vector<TensorSpec> specs) {
 
 Status load_into(const SourcePtr& source, const RuntimePtr& runtime, const LoadOptions& options, quoin_model** out) {
     auto handle = std::make_unique<quoin_model>();
-    QUOIN_ASSIGN_OR_RETURN(handle->model, load(source, runtime, options.provider, options.progress));
+    QUOIN_ASSIGN_OR_RETURN(handle->model, load(source, runtime, options));
     const Model& model = *handle->model;
     if (model.tokenizer != nullptr) handle->tokenizer = quoin_tokenizer{model.tokenizer};
     if (model.decoder) handle->architecture = model.decoder->architecture;
@@ -142,7 +144,7 @@ quoin_status quoin_model_load_file(const quoin_runtime* runtime, const char* pat
         QUOIN_RETURN_IF_ERROR(require(out, "out"));
         std::string_view text;
         QUOIN_RETURN_IF_ERROR(read_text(path, path_length, "path", text));
-        LoadOptions read;
+        FileOptions read;
         QUOIN_RETURN_IF_ERROR(read_load_options(options, read));
         QUOIN_ASSIGN_OR_RETURN(const RuntimePtr used, runtime_of(runtime));
         QUOIN_ASSIGN_OR_RETURN(const SourcePtr source, open_file(std::string(text), read.use_mmap, used->memory));
@@ -155,7 +157,10 @@ quoin_status quoin_model_load_memory(const quoin_runtime* runtime, const void* d
     return guard([&]() -> Status {
         QUOIN_RETURN_IF_ERROR(require(data, "data"));
         QUOIN_RETURN_IF_ERROR(require(out, "out"));
-        LoadOptions read;
+        if (reinterpret_cast<uintptr_t>(data) % kMemoryAlignment != 0) {
+            return error(StatusCode::InvalidArgument, "data is not aligned to ", kMemoryAlignment, " bytes");
+        }
+        FileOptions read;
         QUOIN_RETURN_IF_ERROR(read_load_options(options, read));
         QUOIN_ASSIGN_OR_RETURN(const RuntimePtr used, runtime_of(runtime));
         return load_into(wrap_memory({static_cast<const std::byte*>(data), size}), used, read, out);
@@ -170,7 +175,7 @@ quoin_status quoin_model_load_reader(const quoin_runtime* runtime, const quoin_r
         quoin_reader functions;
         QUOIN_RETURN_IF_ERROR(read_options(reader, functions));
         if (functions.read == nullptr) return error(StatusCode::InvalidArgument, "reader.read is NULL");
-        LoadOptions read;
+        FileOptions read;
         QUOIN_RETURN_IF_ERROR(read_load_options(options, read));
         QUOIN_ASSIGN_OR_RETURN(const RuntimePtr used, runtime_of(runtime));
         const ReadAt read_at = [functions](uint64_t offset, std::span<std::byte> bytes) {

@@ -13,6 +13,11 @@ if(TARGET quoin_cli)
     install(TARGETS quoin_cli RUNTIME)
 endif()
 
+# The C++ library by name, for those who link the static library with a C compiler.
+set(quoin_cxx_libraries ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
+list(FILTER quoin_cxx_libraries INCLUDE REGEX "^(stdc\\+\\+|c\\+\\+|m)$")
+list(REMOVE_DUPLICATES quoin_cxx_libraries)
+
 # ---- CMake package
 
 install(EXPORT quoinTargets NAMESPACE quoin:: DESTINATION ${quoin_package_dir})
@@ -31,10 +36,8 @@ endif()
 # What the static library needs is needed by everyone who links it, so there it is not private.
 set(quoin_pc_requires "libpcre2-8, libutf8proc")
 set(quoin_pc_libs "${CMAKE_THREAD_LIBS_INIT}")
-foreach(library IN LISTS CMAKE_CXX_IMPLICIT_LINK_LIBRARIES)
-    if(library MATCHES "^(stdc\\+\\+|c\\+\\+|m)$")  # for those who link with a C compiler
-        string(APPEND quoin_pc_libs " -l${library}")
-    endif()
+foreach(library IN LISTS quoin_cxx_libraries)
+    string(APPEND quoin_pc_libs " -l${library}")
 endforeach()
 string(STRIP "${quoin_pc_libs}" quoin_pc_libs)
 if(BUILD_SHARED_LIBS)

@@ -53,5 +53,5 @@ want_build_packages() {
     want pkg-config "finds the libraries below" has_command pkg-config
     want libpcre2-dev "regular expressions of tokenizers" pkg-config --exists libpcre2-8
     want libutf8proc-dev "Unicode normalisation and categories" pkg-config --exists libutf8proc
-    want nlohmann-json3-dev "JSON in the quoin tool" pkg-config --exists nlohmann_json
+    want nlohmann-json3-dev "JSON, in descriptions of models" pkg-config --exists nlohmann_json
 }

@@ -134,11 +134,16 @@ int run_generate(const std::vector<std::string>& arguments) {
     }
 
     bool line_open = false;
-    const auto print = [&line_open](const quoin_piece& piece) {
-        if (piece.text_length == 0) return;
-        write_output(quoin::text(piece));
+    bool at_start = settings.prompt.empty();
+    const auto print = [&line_open, &at_start](const quoin_piece& piece) {
+        std::string_view text = quoin::text(piece);
+        // Vocabularies put a space before each word; where nothing stands before it, it is no part of the text.
+        if (at_start && !text.empty() && text.front() == ' ') text.remove_prefix(1);
+        if (text.empty()) return;
+        at_start = false;
+        write_output(text);
         flush_output();
-        line_open = piece.text[piece.text_length - 1] != '\n';
+        line_open = text.back() != '\n';
     };
     quoin::GenerateOptions generate_options;
     generate_options.max_tokens = settings.tokens;

@@ -76,7 +76,8 @@ void print_json(const quoin::Model& model, const quoin::Runtime& runtime) {
 
 void print_text(const quoin::Model& model, const quoin::Runtime& runtime) {
     write_output("Model\n\n");
-    for (const JsonObject::Member& member : facts(model, runtime).members()) {
+    const JsonObject object = facts(model, runtime);
+    for (const JsonObject::Member& member : object.members()) {
         std::string name = "  " + member.key;
         name.resize(24, ' ');
         write_output(name + member.plain + "\n");

@@ -24,7 +24,8 @@ public:
         return add_plain(key, std::to_string(value));
     }
 
-    const std::vector<Member>& members() const { return members_; }
+    const std::vector<Member>& members() const& { return members_; }
+    const std::vector<Member>& members() const&& = delete;  // would outlive the object in a range-for
     // On one line; or, with `indent` > 0, one line per member, indented by so many spaces.
     std::string text(int indent = 0) const;
 

@@ -25,8 +25,28 @@ class Config:
         return self.dim // self.heads
 
 
-def init(cfg, seed):
-    """Random weights. Matrices are stored as [in, out].
+def start_embeddings(cfg, stories, rng):
+    """One half of each vector tells the tokens apart (random), the other half
+    says what a token is like: principal components of the counts of its
+    neighbours, so that names, colours or verbs look alike from the first step."""
+    stream = np.concatenate(stories)
+    tables = []
+    for distance in (1, 2):
+        counts = np.zeros((cfg.vocab, cfg.vocab))
+        np.add.at(counts, (stream[:-distance], stream[distance:]), 1)
+        tables += [counts, counts.T]
+    counts = np.concatenate(tables, axis=1)
+    expected = counts.sum(1, keepdims=True) * counts.sum(0, keepdims=True) / counts.sum()
+    surprise = np.log(np.maximum(counts, 1e-9) / np.maximum(expected, 1e-9)).clip(0)
+    values, vectors = np.linalg.eigh(surprise @ surprise.T)
+    like = (vectors * values.clip(0) ** 0.25)[:, -cfg.dim:]
+    like /= np.linalg.norm(like, axis=1, keepdims=True) + 1e-9
+    like = like @ np.linalg.qr(rng.normal(size=(cfg.dim, cfg.dim)))[0]  # spread over all columns
+    return like * (cfg.dim / 2) ** 0.5 + rng.normal(0, 0.5 ** 0.5, (cfg.vocab, cfg.dim))
+
+
+def init(cfg, stories, seed):
+    """Weights to start from; stories: token ids. Matrices are [in, out].
 
     The start is chosen so that the model soon learns to repeat the names of a
     story: embeddings are large, or they would drown in the sums of the layers;
@@ -55,7 +75,7 @@ def init(cfg, seed):
             "ffn_up": matrix(cfg.dim, cfg.hidden),
             "ffn_down": matrix(cfg.hidden, cfg.dim, out_scale),
         })
-    embedding = rng.normal(0, 1.0, (cfg.vocab, cfg.dim))
+    embedding = start_embeddings(cfg, stories, rng)
     params = {"token_embd": embedding, "layers": layers, "output_norm": np.ones(cfg.dim),
               "output": 0.25 * cfg.dim ** -0.5 * embedding.T}
     return jax.tree.map(lambda p: jnp.asarray(p, jnp.float32), params)

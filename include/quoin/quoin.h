@@ -258,7 +258,7 @@ typedef struct quoin_model_options {
 QUOIN_API quoin_status quoin_model_load_file(const quoin_runtime* runtime, const char* path, size_t path_length,
                                              const quoin_model_options* options, quoin_model** out);
 
-// `data` must stay unchanged until the model and everything made from it is destroyed.
+// `data` must be aligned to 8 bytes and stay unchanged until the model and everything made from it is destroyed.
 QUOIN_API quoin_status quoin_model_load_memory(const quoin_runtime* runtime, const void* data, size_t size,
                                                const quoin_model_options* options, quoin_model** out);
 
@@ -467,8 +467,8 @@ typedef struct quoin_context_options {
     size_t struct_size;
     int64_t kv_tokens;        // room for this many tokens, shared by all sequences; 0: what the model was trained for,
                               // at most 4096
-    int32_t kv_dtype;         // how keys and values are kept: QUOIN_DTYPE_F32, _F16, _BF16, _Q8_0, _Q4_0; 0: f32
-                              // for a model in f32, else f16
+    int32_t kv_dtype;         // how keys and values are kept: QUOIN_DTYPE_F32 or _F16; 0: f16 for quantised models,
+                              // else f32
     int32_t max_sequences;    // at a time; 0: 64
     int32_t max_step_tokens;  // computed together in one step; longer prompts take several; 0: 512
     int32_t reserved;

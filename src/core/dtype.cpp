@@ -39,7 +39,7 @@ std::optional<size_t> byte_size(DType dtype, int64_t count) {
     const DTypeInfo& info = dtype_info(dtype);
     if (count < 0 || info.block_bytes == 0) return std::nullopt;
     // int4 tensors may end in half a byte; block formats may not end inside a block.
-    const int64_t blocks = (count + info.block_elements - 1) / info.block_elements;
+    const int64_t blocks = count / info.block_elements + (count % info.block_elements != 0 ? 1 : 0);
     if (is_block_format(dtype) && count % info.block_elements != 0) return std::nullopt;
     int64_t bytes = 0;
     if (__builtin_mul_overflow(blocks, static_cast<int64_t>(info.block_bytes), &bytes)) return std::nullopt;

@@ -74,6 +74,12 @@ Status contradiction(const Graph& graph, const Value& value, const TensorView& f
                  to_string(found.shape), " where the model takes ", describe(graph, value));
 }
 
+// False for shapes that are negative, too large or end inside a block.
+bool has_bytes(DType dtype, const Shape& shape) {
+    const std::optional<int64_t> count = shape.element_count();
+    return count && byte_size(dtype, *count);
+}
+
 Status Planner::infer_shapes() {
     types_.resize(graph_.values().size());
     std::vector<ValueType> known(graph_.values().size());
@@ -84,6 +90,7 @@ Status Planner::infer_shapes() {
         const TensorView& given = inputs_[index];
         if (value.dtype != DType::Undefined && value.dtype != given.dtype) return contradiction(graph_, value, given);
         if (value.dims && value.dims->size() != given.shape.rank()) return contradiction(graph_, value, given);
+        if (!has_bytes(given.dtype, given.shape)) return contradiction(graph_, value, given);
         std::vector<Dim> dims;
         for (size_t axis = 0; axis < given.shape.rank(); ++axis) {
             const int64_t size = given.shape[axis];
@@ -129,6 +136,10 @@ Status Planner::infer_shapes() {
             }
             std::vector<int64_t> dims;
             for (const Dim& dim : *type.dims) dims.push_back(dim.size);
+            if (dims.size() > Shape::kMaxRank || !has_bytes(type.dtype, Shape(std::span<const int64_t>(dims)))) {
+                return error(StatusCode::InvalidArgument, "node '", node.name, "' (", op_info(node.op).name,
+                             "): no tensor can have the shape of its result");
+            }
             types_[id] = {nullptr, type.dtype, Shape(std::span<const int64_t>(dims))};
             known[id] = type;
         }
@@ -162,7 +173,8 @@ void Planner::find_storage() {
 }
 
 // Keeps the graph's order, except that when the next node would need a barrier, nodes close behind it that do not are
-// drawn in front. An update also has to wait for everybody who still reads the old bytes.
+// drawn in front. An update also has to wait for everybody who still reads the old bytes: for those who stand before it
+// in the graph even when they are not ready yet.
 void Planner::order_nodes() {
     epochs_.assign(graph_.nodes().size(), -1);
     std::vector<int> last_read(graph_.values().size(), -1);  // by root: latest epoch of a reader
@@ -179,7 +191,14 @@ void Planner::order_nodes() {
             if (input == kNoValue) continue;
             if (!made[static_cast<size_t>(input)] || (is_step(id) && epoch_of(input) == epoch)) return false;
         }
-        return !op_info(node.op).has(facts::updates) || last_read[static_cast<size_t>(root(node.inputs[0]))] < epoch;
+        if (!op_info(node.op).has(facts::updates)) return true;
+        const ValueId updated = root(node.inputs[0]);
+        const auto reads_updated = [&](NodeId other) {
+            return std::ranges::any_of(graph_.node(other).inputs,
+                                       [&](ValueId input) { return input != kNoValue && root(input) == updated; });
+        };
+        const auto self = std::ranges::find(waiting, id);
+        return std::none_of(waiting.begin(), self, reads_updated) && last_read[static_cast<size_t>(updated)] < epoch;
     };
     while (!waiting.empty()) {
         const auto window = waiting.begin() + static_cast<std::ptrdiff_t>(std::min(kLookahead, waiting.size()));

@@ -44,12 +44,14 @@ constexpr DType activation_dtype(DType weight) {
 }
 
 // ---- Quantised activations (DType::Q8Row) ---------------------------------------------------------------------
-// One row of K values, K in whole blocks of 32: int8 [K] in -127..127, then float scale [K / 32], then int32 sum of the
-// block's int8 values [K / 32]. scale = max|x| / 127, value = round to nearest even (x / scale).
+// One row of K values, K in whole blocks of 32. A block is 40 bytes: float scale, int32 offset = -128 x the sum of the
+// values, int8 values[32] in -127..127. scale = max|x| / 127, value = round to nearest even (x / scale). Everything a
+// dot product needs of a row stands behind one pointer; the offset is what takes value + 128 weights back to signed.
 inline constexpr int64_t kActivationBlock = 32;
+inline constexpr int64_t kActivationBlockBytes = 40;
 
 constexpr int64_t activation_row_bytes(int64_t inner) {
-    return inner / kActivationBlock * 40;
+    return inner / kActivationBlock * kActivationBlockBytes;
 }
 
 // ---- KV pages -------------------------------------------------------------------------------------------------

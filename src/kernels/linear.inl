@@ -27,12 +27,13 @@ QUOIN_INLINE void write_row(const float* sums, const float* bias, const float* r
 template <class Format>
 QUOIN_INLINE void linear(const LinearArgs& args) {
     alignas(64) float sums[kRowBlock * kPanelColumns];
-    for (int64_t panel = 0; panel < args.panels; ++panel) {
-        const int64_t column = panel * kPanelColumns;
-        const int64_t columns = smaller(args.columns - column, kPanelColumns);
-        const std::byte* const weights = args.weights + panel * args.panel_stride;
-        for (int64_t row = 0; row < args.rows; row += kRowBlock) {
-            const int64_t rows = smaller(args.rows - row, kRowBlock);
+    // Rows outside: a block of rows stays in the second-level cache while the weights stream past it.
+    for (int64_t row = 0; row < args.rows; row += kRowBlock) {
+        const int64_t rows = smaller(args.rows - row, kRowBlock);
+        for (int64_t panel = 0; panel < args.panels; ++panel) {
+            const int64_t column = panel * kPanelColumns;
+            const int64_t columns = smaller(args.columns - column, kPanelColumns);
+            const std::byte* const weights = args.weights + panel * args.panel_stride;
             for (int64_t i = 0; i < rows * kPanelColumns; i += kLanes) store(sums + i, zeros());
             Format::accumulate(args, weights, args.src + row * args.src_stride, rows, sums);
             for (int64_t r = 0; r < rows; ++r) {

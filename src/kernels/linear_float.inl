@@ -5,6 +5,11 @@ namespace {
 
 // K values of a panel kept in the first-level cache while all rows of a block pass over them. Even, for pairs.
 constexpr int64_t kFloatChunk = 128;
+#ifndef AF
+#define AF 8192
+#endif
+// How far ahead of their use a single tile asks for weights: further than the hardware looks, which stops at pages.
+constexpr int64_t kAheadBytes = AF;
 
 QUOIN_INLINE void widen_chunk(F16Strip, const std::byte* panel, int64_t inner, float* dst) {
     for (int64_t i = 0; i < inner * kPanelColumns; i += kLanes) store(dst + i, load_f16(panel + i * 2));
@@ -41,10 +46,14 @@ struct FloatPanels {
                 widen_chunk(Strip{}, weights, tile.inner, wide);
                 tile.weights = reinterpret_cast<const std::byte*>(wide);
                 tile.weight_stride = kPanelColumns * 4;
+                tile.ahead = weights + tile.inner / Strip::kStep * kStride;
+                tile.ahead_stride = kStride / Strip::kStep;
                 multiply_strip<F32Strip>(rows, kPanelVectors, tile);
             } else {
                 tile.weights = weights;
                 tile.weight_stride = kStride;
+                tile.ahead = weights + kAheadBytes;
+                tile.ahead_stride = kStride;
                 multiply_strip<Strip>(rows, kPanelVectors, tile);
             }
             tile.src += kFloatChunk;

@@ -5,23 +5,32 @@ namespace {
 
 // Blocks of K that stay in the first-level cache, 16 KiB of bytes, while all rows of a block pass over them.
 constexpr int64_t kChunkBlocks = 16;
+#ifndef SP
+#define SP 1
+#endif
+#ifndef AB
+#define AB 16
+#endif
+constexpr int64_t kAheadBlocks = AB;
 constexpr int64_t kGroups = 8;  // of four K each in a block
 constexpr int64_t kGroupBytes = kPanelColumns * 4;
+// Places in a block of Q8Row.
+constexpr int64_t kOffsetAt = 4;
+constexpr int64_t kValuesAt = 8;
 
 // The three forms of weights. dot(): all groups of one block for one vector of columns.
 struct NibblePanel {
     static constexpr int64_t kBlockBytes = kPanelColumns * 18;
     static constexpr int kLoads = 4;
     static constexpr int kValuesPerLoad = 2;
-    static constexpr int32_t kOffset = -8;
     static QUOIN_INLINE Ints value(Ints raw, int part) { return part == 0 ? low_nibbles(raw) : high_nibbles(raw); }
     static constexpr int64_t group(int load, int part) { return load + 4 * part; }
     static QUOIN_INLINE Floats scale(const std::byte* block, int64_t column) {
-        return load_f16(block + 4 * kGroupBytes + column * 2);
+        return load_f16(block + 4 * kGroupBytes + column * 2) * broadcast(1.0F / kNibbleFactor);
     }
-    static QUOIN_INLINE Ints begin(const int32_t* offset) { return nibble_dot_begin(offset); }
+    static QUOIN_INLINE Ints begin(const std::byte* offset) { return nibble_dot_begin(offset); }
     static QUOIN_INLINE Ints step(Ints state, Ints w, Ints a) { return nibble_dot_step(state, w, a); }
-    static QUOIN_INLINE Ints end(Ints state, const int32_t* offset) { return nibble_dot_end(state, offset); }
+    static QUOIN_INLINE Ints end(Ints state, const std::byte* offset) { return nibble_dot_end(state, offset); }
 };
 // Nibbles spread to bytes and scales widened, once for many rows.
 struct SpreadNibbles : NibblePanel {
@@ -38,78 +47,72 @@ struct BytePanel {
     static constexpr int64_t kBlockBytes = kPanelColumns * 34;
     static constexpr int kLoads = 8;
     static constexpr int kValuesPerLoad = 1;
-    static constexpr int32_t kOffset = kByteOffset;
     static QUOIN_INLINE Ints value(Ints raw, int) { return raw; }
     static constexpr int64_t group(int load, int) { return load; }
     static QUOIN_INLINE Floats scale(const std::byte* block, int64_t column) {
         return load_f16(block + kGroups * kGroupBytes + column * 2);
     }
-    static QUOIN_INLINE Ints begin(const int32_t* offset) { return byte_dot_begin(offset); }
+    static QUOIN_INLINE Ints begin(const std::byte* offset) { return byte_dot_begin(offset); }
     static QUOIN_INLINE Ints step(Ints state, Ints w, Ints a) { return byte_dot_step(state, w, a); }
-    static QUOIN_INLINE Ints end(Ints state, const int32_t*) { return state; }
+    static QUOIN_INLINE Ints end(Ints state, const std::byte*) { return state; }
 };
 
 struct IntegerTile {
     const std::byte* weights;  // first block of the chunk
     int64_t column;            // first column of the tile in the panel
-    int64_t blocks;            // 1..kChunkBlocks
-    const std::byte* rows;     // Q8Row of the first row
-    int64_t row_stride;        // bytes
-    int64_t inner;             // K of the whole row: where scales and sums begin
-    int64_t first_block;       // of the chunk within the row
-    float* sums;               // [R][32]
+    int64_t blocks;
+    const std::byte* rows;  // first block of the first Q8Row
+    int64_t row_stride;     // bytes
+    float* sums;            // [R][32]
+    // Weights needed later: each block asks for so many lines of them, else memory would wait for arithmetic and
+    // arithmetic for memory in turn.
+    const std::byte* ahead;
+    int64_t ahead_bytes;
+    int64_t ahead_lines;  // per block
 };
 
 template <int R, int V, class Format>
 [[gnu::noinline]] void integer_tile(const IntegerTile& tile) {
-    // Scales and offsets beside each other on the stack: two rows of addresses less in the loop.
-    float scales[R][kChunkBlocks];
-    int32_t offsets[R][kChunkBlocks];
-    for (int r = 0; r < R; ++r) {
-        const std::byte* const scale = tile.rows + r * tile.row_stride + tile.inner + tile.first_block * 4;
-        const std::byte* const sum = scale + tile.inner / kActivationBlock * 4;
-        for (int64_t b = 0; b < tile.blocks; ++b) {
-            scales[r][b] = read<float>(scale + b * 4);
-            offsets[r][b] = Format::kOffset * read<int32_t>(sum + b * 4);
-        }
-    }
     Floats acc[R][V];
     for (int r = 0; r < R; ++r) {
         for (int v = 0; v < V; ++v) acc[r][v] = load(tile.sums + r * kPanelColumns + v * kLanes);
     }
-    const std::byte* weights = tile.weights + tile.column * 4;
     const std::byte* block = tile.weights;
-    const std::byte* activations = tile.rows + tile.first_block * kActivationBlock;
+    const int64_t column = tile.column;
+    const std::byte* row = tile.rows;
     const int64_t stride = tile.row_stride;
-    for (int64_t b = 0; b < tile.blocks; ++b) {
+    const std::byte* ahead = tile.ahead;
+    for (int64_t b = tile.blocks; b > 0; --b) {
+        for (int64_t i = tile.ahead_lines; i > 0; --i, ahead += 64) __builtin_prefetch(ahead);
         Ints dot[R][V];
         for (int r = 0; r < R; ++r) {
-            for (int v = 0; v < V; ++v) dot[r][v] = Format::begin(&offsets[r][b]);
+            for (int v = 0; v < V; ++v) dot[r][v] = Format::begin(row + r * stride + kOffsetAt);
         }
 #pragma GCC unroll 8
         for (int g = 0; g < Format::kLoads; ++g) {
             Ints raw[V];
-            for (int v = 0; v < V; ++v) raw[v] = load_ints(weights + g * kGroupBytes + v * kVectorBytes);
+            for (int v = 0; v < V; ++v) raw[v] = load_ints(block + column * 4 + g * kGroupBytes + v * kVectorBytes);
 #pragma GCC unroll 2
             for (int part = 0; part < Format::kValuesPerLoad; ++part) {
                 Ints w[V];
                 for (int v = 0; v < V; ++v) w[v] = Format::value(raw[v], part);
                 for (int r = 0; r < R; ++r) {
-                    const Ints a = broadcast_quad(activations + r * stride + 4 * Format::group(g, part));
+                    const Ints a = broadcast_quad(row + r * stride + kValuesAt + 4 * Format::group(g, part));
                     for (int v = 0; v < V; ++v) dot[r][v] = Format::step(dot[r][v], w[v], a);
                 }
             }
         }
-        for (int v = 0; v < V; ++v) {
-            const Floats scale = Format::scale(block, tile.column + v * kLanes);
-            for (int r = 0; r < R; ++r) {
-                const Floats product = to_floats(Format::end(dot[r][v], &offsets[r][b]));
-                acc[r][v] = fma(product, scale * broadcast(scales[r][b]), acc[r][v]);
+        Floats scale[V];
+        for (int v = 0; v < V; ++v) scale[v] = Format::scale(block, column + v * kLanes);
+        for (int r = 0; r < R; ++r) {
+            const Floats factor = broadcast(read<float>(row + r * stride));
+            for (int v = 0; v < V; ++v) {
+                const Floats product = to_floats(Format::end(dot[r][v], row + r * stride + kOffsetAt));
+                acc[r][v] = fma(product, scale[v] * factor, acc[r][v]);
             }
         }
-        weights += Format::kBlockBytes;
         block += Format::kBlockBytes;
-        activations += kActivationBlock;
+        row += kActivationBlockBytes;
     }
     for (int r = 0; r < R; ++r) {
         for (int v = 0; v < V; ++v) store(tile.sums + r * kPanelColumns + v * kLanes, acc[r][v]);
@@ -133,12 +136,18 @@ QUOIN_INLINE void integer_strip(int64_t rows, const IntegerTile& whole) {
         IntegerTile tile = whole;
         tile.column = v * kLanes;
         tile.sums += tile.column;
+        // All tiles of the first strip together ask for the next chunk.
+        const int64_t lines = (whole.ahead_bytes + 63) / 64;
+        const int64_t slots = tiles * tile.blocks;
+        tile.ahead_lines = v == 0 ? (lines + slots - 1) / slots : 0;
         int64_t left = rows;
         for (int64_t t = tiles; t > 0; --t) {  // tiles of nearly equal height
             const int64_t height = (left + t - 1) / t;
+            if (tile.ahead >= whole.ahead + whole.ahead_bytes) tile.ahead_lines = 0;
             integer_tile_of<kRows, kIntegerTileVectors, Format>(height, tile);
             tile.rows += height * tile.row_stride;
             tile.sums += height * kPanelColumns;
+            tile.ahead += tile.ahead_lines * tile.blocks * 64;
             left -= height;
         }
     }
@@ -168,15 +177,16 @@ struct IntegerPanels {
         IntegerTile tile = {};
         tile.rows = src;
         tile.row_stride = args.src_stride;
-        tile.inner = args.inner;
         tile.sums = sums;
         alignas(64) std::byte spread[kNibbles ? kChunkBlocks * SpreadNibbles::kBlockBytes : 1];
         // Spreading pays from two tiles on; a single tile takes nibbles apart as it goes.
-        const bool spread_pays = kNibbles && rows > kIntegerTileRows;
+        const bool spread_pays = kNibbles && rows > SP * kIntegerTileRows;
         for (int64_t b = 0; b < blocks; b += kChunkBlocks) {
             tile.blocks = smaller(blocks - b, kChunkBlocks);
-            tile.first_block = b;
             tile.weights = panel + b * Format::kBlockBytes;
+            // Panels follow each other, so the next chunk is what comes behind this one, also at a panel's end.
+            tile.ahead = tile.weights + kAheadBlocks * Format::kBlockBytes;
+            tile.ahead_bytes = tile.blocks * Format::kBlockBytes;
             if (spread_pays) {
                 spread_nibbles(tile.weights, tile.blocks, spread);
                 tile.weights = spread;
@@ -184,6 +194,7 @@ struct IntegerPanels {
             } else {
                 integer_strip<Format>(rows, tile);
             }
+            tile.rows += kChunkBlocks * kActivationBlockBytes;
         }
     }
 };

@@ -7,9 +7,7 @@ void quantize_q8_row(const float* src, int64_t count, std::byte* dst) {
     constexpr int kVectors = static_cast<int>(kActivationBlock / kLanes);
     constexpr int32_t kInfinityBits = 0x7F800000;
     const int64_t blocks = count / kActivationBlock;
-    std::byte* const scales = dst + count;
-    std::byte* const sums = scales + blocks * 4;
-    for (int64_t b = 0; b < blocks; ++b, src += kActivationBlock, dst += kActivationBlock) {
+    for (int64_t b = 0; b < blocks; ++b, src += kActivationBlock, dst += kActivationBlockBytes) {
         Floats x[kVectors];
         // The largest magnitude by its bits, so that infinity and NaN come out on top.
         Ints bits = broadcast_int(0);
@@ -28,10 +26,10 @@ void quantize_q8_row(const float* src, int64_t count, std::byte* dst) {
         for (int v = 0; v < kVectors; ++v) {
             const Ints q = zero ? broadcast_int(0) : round_to_ints(x[v] / divisor);
             sum = add_ints(sum, q);
-            store_as_bytes(dst + v * kLanes, q);
+            store_as_bytes(dst + 8 + v * kLanes, q);
         }
-        write<float>(scales + b * 4, scale);
-        write<int32_t>(sums + b * 4, sum_ints(sum));
+        write<float>(dst, scale);
+        write<int32_t>(dst + 4, -128 * sum_ints(sum));
     }
 }
 

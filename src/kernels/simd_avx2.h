@@ -16,7 +16,7 @@ constexpr int64_t kLanes = 8;
 
 constexpr int kFloatTileRows = 6;
 constexpr int kFloatTileVectors = 2;
-constexpr int kIntegerTileRows = 4;
+constexpr int kIntegerTileRows = 3;
 constexpr int kIntegerTileVectors = 2;
 
 QUOIN_INLINE __m256i first_mask(int64_t n) {
@@ -172,22 +172,24 @@ QUOIN_INLINE Ints broadcast_quad(const std::byte* p) {
     __builtin_memcpy(&quad, p, 4);
     return _mm256_set1_epi32(quad);
 }
+constexpr float kNibbleFactor = 1;
 QUOIN_INLINE Ints low_nibbles(Ints x) {
     return _mm256_and_si256(x, _mm256_set1_epi8(15));
 }
 QUOIN_INLINE Ints high_nibbles(Ints x) {
     return _mm256_and_si256(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15));
 }
-QUOIN_INLINE Ints nibble_dot_begin(const int32_t*) {
+QUOIN_INLINE Ints nibble_dot_begin(const std::byte*) {
     return _mm256_setzero_si256();
 }
 QUOIN_INLINE Ints nibble_dot_step(Ints state, Ints weights, Ints activations) {
     return _mm256_add_epi16(state, _mm256_maddubs_epi16(weights, activations));
 }
-QUOIN_INLINE Ints nibble_dot_end(Ints state, const int32_t* offset) {
-    return _mm256_add_epi32(_mm256_madd_epi16(state, _mm256_set1_epi16(1)), _mm256_set1_epi32(*offset));
+QUOIN_INLINE Ints nibble_dot_end(Ints state, const std::byte* offset) {
+    const __m256i eighths = _mm256_srai_epi32(broadcast_quad(offset), 4);  // -8 * sum of activations
+    return _mm256_add_epi32(_mm256_madd_epi16(state, _mm256_set1_epi16(1)), eighths);
 }
-QUOIN_INLINE Ints byte_dot_begin(const int32_t*) {
+QUOIN_INLINE Ints byte_dot_begin(const std::byte*) {
     return _mm256_setzero_si256();
 }
 QUOIN_INLINE Ints byte_dot_step(Ints state, Ints weights, Ints activations) {
@@ -195,7 +197,6 @@ QUOIN_INLINE Ints byte_dot_step(Ints state, Ints weights, Ints activations) {
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(value), _mm256_sign_epi8(activations, value));
     return _mm256_add_epi32(state, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
-constexpr int32_t kByteOffset = 0;
 
 // ---- Peaks ----
 template <class T>

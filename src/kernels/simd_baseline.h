@@ -215,6 +215,7 @@ QUOIN_INLINE Ints broadcast_quad(const std::byte* p) {
     __builtin_memcpy(&quad, p, 4);
     return broadcast_int(quad);
 }
+constexpr float kNibbleFactor = 1;
 QUOIN_INLINE Ints low_nibbles(Ints x) {
     return x & broadcast_int(0x0F0F0F0F);
 }
@@ -239,22 +240,21 @@ QUOIN_INLINE Ints byte_dot(Ints state, Ints weights, Ints activations) {
     return state;
 #endif
 }
-QUOIN_INLINE Ints nibble_dot_begin(const int32_t* offset) {
-    return broadcast_int(*offset);
+QUOIN_INLINE Ints nibble_dot_begin(const std::byte* offset) {
+    return broadcast_quad(offset) >> 4;  // -8 * sum of activations
 }
 QUOIN_INLINE Ints nibble_dot_step(Ints state, Ints weights, Ints activations) {
     return byte_dot(state, weights, activations);
 }
-QUOIN_INLINE Ints nibble_dot_end(Ints state, const int32_t*) {
+QUOIN_INLINE Ints nibble_dot_end(Ints state, const std::byte*) {
     return state;
 }
-QUOIN_INLINE Ints byte_dot_begin(const int32_t* offset) {
-    return broadcast_int(*offset);
+QUOIN_INLINE Ints byte_dot_begin(const std::byte* offset) {
+    return broadcast_quad(offset);
 }
 QUOIN_INLINE Ints byte_dot_step(Ints state, Ints weights, Ints activations) {
     return byte_dot(state, weights, activations);
 }
-constexpr int32_t kByteOffset = -128;
 
 // ---- Peaks ----
 template <class T>

@@ -27,6 +27,9 @@ struct FloatTile {
     int64_t weight_stride;  // bytes from one step of K to the next
     float* sums;            // [R][V * kLanes], read and written
     int64_t sum_stride;     // floats between rows
+    // Weights needed later, asked for step by step; a stride of 0 asks for the same again, which costs nothing.
+    const std::byte* ahead;
+    int64_t ahead_stride;
 };
 
 // sums[r] += src[r][k] * weights[k], k rising: the one order every caller relies on.
@@ -40,8 +43,16 @@ template <int R, int V, class Strip>
     const float* src = tile.src;
     const int64_t stride = tile.src_stride;
     const int64_t weight_stride = tile.weight_stride;
+    const std::byte* ahead = tile.ahead;
+    const int64_t ahead_stride = tile.ahead_stride;
+    constexpr int64_t kLines = (V * kLanes * Strip::kColumnBytes + 63) / 64;
+    const auto prefetch = [&]() QUOIN_LAMBDA_INLINE {
+        for (int64_t i = 0; i < kLines; ++i) __builtin_prefetch(ahead + i * 64);
+        ahead += ahead_stride;
+    };
     if constexpr (Strip::kStep == 1) {
         for (int64_t k = 0; k < tile.inner; ++k, w += weight_stride, ++src) {
+            prefetch();
             Floats weight[V];
             for (int v = 0; v < V; ++v) weight[v] = Strip::weights(w + v * kLanes * Strip::kColumnBytes);
             for (int r = 0; r < R; ++r) {
@@ -52,6 +63,7 @@ template <int R, int V, class Strip>
     } else {
         int64_t k = 0;
         for (; k + 2 <= tile.inner; k += 2, w += weight_stride, src += 2) {
+            prefetch();
             for (int v = 0; v < V; ++v) {
                 const Ints pairs = load_ints(w + v * kVectorBytes);
                 const Floats low = low_bf16(pairs);

@@ -26,11 +26,10 @@ TensorView view_of(std::vector<int32_t>& values, Shape shape) {
 
 DType default_kv_dtype(const Model& model) {
     for (const Value& value : model.prepared->graph.values()) {
-        if (value.constant && value.constant->layout() == Layout::Panels) {
-            return value.dtype == DType::F32 ? DType::F32 : DType::F16;
-        }
+        const bool matrix = value.constant && value.constant->layout() == Layout::Panels;
+        if (matrix && is_block_format(value.dtype)) return DType::F16;
     }
-    return DType::F16;
+    return DType::F32;
 }
 
 namespace {

@@ -19,12 +19,13 @@ namespace quoin {
 
 struct ContextOptions {
     int64_t kv_tokens = 0;              // 0: what the model was trained for, at most 4096
-    DType kv_dtype = DType::Undefined;  // Undefined: f32 for models in f32, else f16
+    DType kv_dtype = DType::Undefined;  // Undefined: see default_kv_dtype()
     int32_t max_sequences = 0;          // 0: 64
     int32_t max_step_tokens = 0;        // 0: 512
 };
 
-// How a context keeps keys and values when nobody says: f32 for models in f32, else f16.
+// How a context keeps keys and values when nobody says: f16 beside quantised weights, whose error is larger anyway,
+// else f32. (f16 keys and values move the logits of an f16 model three times as far as the f16 weights do.)
 DType default_kv_dtype(const Model& model);
 
 struct ContextMetrics {

@@ -5,8 +5,7 @@
 
 namespace quoin {
 
-Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, Provider provider,
-                      const LoadProgress& progress) {
+Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, const LoadOptions& options) {
     QUOIN_ASSIGN_OR_RETURN(LoadedModel loaded, load_model(source));
     auto model = std::make_shared<Model>();
     model->runtime = runtime;
@@ -14,7 +13,11 @@ Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, Provid
     model->decoder = std::move(loaded.decoder);
     model->metadata = std::move(loaded.metadata);
     QUOIN_ASSIGN_OR_RETURN(model->tokenizer, make_tokenizer(model->metadata));
-    if (model->kind == ModelKind::Vocabulary) return ModelPtr(std::move(model));
+    if (options.metadata_only) model->kind = ModelKind::Vocabulary;
+    if (model->kind == ModelKind::Vocabulary) {
+        model->decoder.reset();
+        return ModelPtr(std::move(model));
+    }
 
     if (model->tokenizer != nullptr && model->tokenizer->vocabulary_size() > model->decoder->vocabulary_size) {
         return error(StatusCode::InvalidModel, source->name(), ": the tokenizer has ",
@@ -23,8 +26,9 @@ Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, Provid
     }
     QUOIN_RETURN_IF_ERROR(infer_types(loaded.graph));
     model->source_graph = dump(loaded.graph);
-    QUOIN_RETURN_IF_ERROR(with_context(optimize(loaded.graph, {*runtime, provider, progress}), source->name(), ": "));
-    QUOIN_ASSIGN_OR_RETURN(model->prepared, prepare(std::move(loaded.graph), runtime, provider));
+    QUOIN_RETURN_IF_ERROR(
+        with_context(optimize(loaded.graph, {*runtime, options.provider, options.progress}), source->name(), ": "));
+    QUOIN_ASSIGN_OR_RETURN(model->prepared, prepare(std::move(loaded.graph), runtime, options.provider));
     return ModelPtr(std::move(model));
 }
 

@@ -30,9 +30,14 @@ struct Model {
 
 using ModelPtr = std::shared_ptr<const Model>;
 
+struct LoadOptions {
+    Provider provider = Provider::Native;
+    bool metadata_only = false;  // keys and tokenizer; the model's kind is then Vocabulary
+    LoadProgress progress;       // may be empty
+};
+
 // Loads, optimizes and prepares. Blocks; packing runs on the runtime's team.
-Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, Provider provider,
-                      const LoadProgress& progress);
+Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, const LoadOptions& options);
 
 // What a token costs, for comparing speeds with the machine's limits.
 struct ModelFacts {

@@ -65,6 +65,29 @@ uint64_t split_mix(uint64_t& state) {
     return mixed ^ (mixed >> 31);
 }
 
+struct Survey {
+    float highest;
+    bool all_numbers;  // no NaN, no plus infinity
+};
+
+// In lanes, so that the comparisons do not wait for one another.
+Survey survey(std::span<const float> logits) {
+    constexpr size_t kLanes = 16;
+    std::array<float, kLanes> highest{};
+    highest.fill(-kInfinity);
+    std::array<uint32_t, kLanes> bad{};
+    const auto look = [&](size_t lane, float logit) {
+        bad[lane] |= logit < kInfinity ? 0U : 1U;  // true for NaN too
+        highest[lane] = logit > highest[lane] ? logit : highest[lane];
+    };
+    size_t index = 0;
+    for (; index + kLanes <= logits.size(); index += kLanes) {
+        for (size_t lane = 0; lane < kLanes; ++lane) look(lane, logits[index + lane]);
+    }
+    for (; index < logits.size(); ++index) look(0, logits[index]);
+    return {*std::ranges::max_element(highest), std::ranges::count(bad, 0U) == kLanes};
+}
+
 // More likely first, of equals the lower id.
 constexpr auto kMoreLikely = [](const auto& left, const auto& right) {
     return left.logit != right.logit ? left.logit > right.logit : left.id < right.id;
@@ -157,12 +180,7 @@ Result<int32_t> Sampler::sample(std::span<const float> logits) {
                      " are possible)");
     }
     const std::span<const float> row = penalized(logits);
-    float highest = -kInfinity;
-    bool all_numbers = true;
-    for (const float logit : row) {
-        all_numbers &= logit < kInfinity;  // false for NaN too
-        highest = std::max(highest, logit);
-    }
+    const auto [highest, all_numbers] = survey(row);
     if (!all_numbers) {
         const auto bad = std::ranges::find_if(row, [](float logit) { return !(logit < kInfinity); });
         return error(StatusCode::InvalidArgument, "logit ", bad - row.begin(), " is ", *bad,

@@ -14,21 +14,51 @@ double seconds_since(Clock::time_point start) {
 
 }  // namespace
 
+namespace {
+
+constexpr int32_t kChanging = -1;
+
+Status busy_error() {
+    return error(StatusCode::InvalidState, "this sequence is at work on another thread or in a callback");
+}
+
+}  // namespace
+
 // Marks a sequence as at work; a second thread gets InvalidState instead of a data race.
 class Sequence::Busy {
 public:
-    explicit Busy(const Sequence& sequence) : sequence_(sequence), entered_(!sequence.busy_.exchange(true)) {
+    explicit Busy(const Sequence& sequence) : sequence_(sequence) {
+        int32_t idle = 0;
+        entered_ = sequence_.users_.compare_exchange_strong(idle, kChanging);
         if (entered_) sequence_.cancelled_.store(false);
     }
     Busy(const Busy&) = delete;
     Busy& operator=(const Busy&) = delete;
     ~Busy() {
-        if (entered_) sequence_.busy_.store(false);
+        if (entered_) sequence_.users_.store(0);
     }
-    Status status() const {
-        if (entered_) return {};
-        return error(StatusCode::InvalidState, "this sequence is at work on another thread or in a callback");
+    Status status() const { return entered_ ? Status() : busy_error(); }
+
+private:
+    const Sequence& sequence_;
+    bool entered_;
+};
+
+// Any number of threads may read at once, while none changes the sequence.
+class Sequence::Sharing {
+public:
+    explicit Sharing(const Sequence& sequence) : sequence_(sequence) {
+        int32_t readers = sequence_.users_.load();
+        while (readers != kChanging && !sequence_.users_.compare_exchange_weak(readers, readers + 1)) {
+        }
+        entered_ = readers != kChanging;
     }
+    Sharing(const Sharing&) = delete;
+    Sharing& operator=(const Sharing&) = delete;
+    ~Sharing() {
+        if (entered_) sequence_.users_.fetch_sub(1);
+    }
+    Status status() const { return entered_ ? Status() : busy_error(); }
 
 private:
     const Sequence& sequence_;
@@ -87,8 +117,8 @@ Status Sequence::append_text(std::string_view text, bool parse_special) {
 }
 
 Result<std::unique_ptr<Sequence>> Sequence::fork() const {
-    const Busy busy(*this);
-    QUOIN_RETURN_IF_ERROR(busy.status());
+    const Sharing sharing(*this);
+    QUOIN_RETURN_IF_ERROR(sharing.status());
     QUOIN_ASSIGN_OR_RETURN(std::unique_ptr<Sequence> copy, create(context_));
     copy->tokens_.assign(tokens_.begin(), tokens_.end());
     const PageList shared = context_->share_pages(pages_, computed_);
@@ -168,6 +198,11 @@ Status Sequence::generate(Sampler* sampler, const GenerateOptions& options, cons
             result.finish = Finish::Length;
             break;
         }
+        // The next token would have no place.
+        if (result.generated_tokens > 0 && static_cast<int64_t>(tokens_.size()) == context_->kv_tokens()) {
+            result.finish = Finish::Context;
+            break;
+        }
         status = compute(1, logits_.data());
         if (status.code() == StatusCode::ContextFull && result.generated_tokens > 0) {
             status = {};
@@ -203,10 +238,6 @@ Status Sequence::generate(Sampler* sampler, const GenerateOptions& options, cons
             status = error(StatusCode::Cancelled, "generation was stopped by the callback or another thread");
             break;
         }
-        if (static_cast<int64_t>(tokens_.size()) == context_->kv_tokens()) {
-            result.finish = Finish::Context;
-            break;
-        }
     }
     if (status.code() == StatusCode::Cancelled) result.finish = Finish::Cancelled;
     if (status.ok() && model.tokenizer != nullptr && callback) {
@@ -217,7 +248,7 @@ Status Sequence::generate(Sampler* sampler, const GenerateOptions& options, cons
 }
 
 void Sequence::cancel() const {
-    if (busy_.load()) cancelled_.store(true);
+    if (users_.load() == kChanging) cancelled_.store(true);
 }
 
 }  // namespace quoin

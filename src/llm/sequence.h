@@ -64,6 +64,7 @@ public:
 
 private:
     class Busy;
+    class Sharing;
     explicit Sequence(std::shared_ptr<Context> context);
     Status compute(size_t rows, float* logits);
 
@@ -73,7 +74,7 @@ private:
     PageList pages_;
     std::vector<float> logits_;  // of the last token, kept from token to token
     mutable std::atomic<bool> cancelled_{false};
-    mutable std::atomic<bool> busy_{false};
+    mutable std::atomic<int32_t> users_{0};  // kChanging, or the number of threads that only read
 };
 
 }  // namespace quoin

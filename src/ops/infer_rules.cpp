@@ -28,8 +28,15 @@ Status infer_broadcast(InferContext& context) {
         if (left.known() && right.known() && left.size != right.size && left.size != 1 && right.size != 1) {
             return context.fail("dimensions ", left.size, " and ", right.size, " cannot be broadcast to each other");
         }
-        // An unknown dim against 1 stays unknown; against n > 1 it can only be 1 or n, so the result is n.
-        dims[rank - back] = left == right || left.size == 1 ? right : (right.size == 1 || left.known() ? left : right);
+        // An unknown dim against 1 stays unknown; against n > 1 it can only be 1 or n, so the result is n. Of two
+        // different unknown dims either may be 1.
+        if (left == right || left.size == 1) {
+            dims[rank - back] = right;
+        } else if (right.size == 1 || left.known()) {
+            dims[rank - back] = left;
+        } else {
+            dims[rank - back] = right.known() ? right : Dim{};
+        }
     }
     context.set_output(0, a.dtype, std::move(dims));
     return {};

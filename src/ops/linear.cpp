@@ -236,7 +236,22 @@ Status infer_projection(InferContext& context, std::span<const size_t> weights) 
 
 Status infer_linear(InferContext& context) {
     QUOIN_RETURN_IF_ERROR(context.expect_dtype(2, {DType::F32}));
-    return infer_projection(context, std::to_array<size_t>({1}));
+    QUOIN_RETURN_IF_ERROR(context.expect_dtype(3, {DType::F32}));
+    QUOIN_RETURN_IF_ERROR(infer_projection(context, std::to_array<size_t>({1})));
+    // The kernels read as many values as the result has, so what does not fit must not get there.
+    const Dim columns = context.input(1).dims->front();
+    if (context.has_input(2) && context.input(2).dims) {
+        const auto& bias = *context.input(2).dims;
+        if (bias.size() != 1 || !may_equal(bias[0], columns)) return context.fail("the bias does not fit the weight");
+    }
+    if (context.has_input(3) && context.input(3).dims && context.input(0).dims) {
+        std::vector<Dim> result = *context.input(0).dims;
+        result.back() = columns;
+        if (!std::ranges::equal(*context.input(3).dims, result, may_equal)) {
+            return context.fail("the residual has not the shape of the result");
+        }
+    }
+    return {};
 }
 
 Status infer_gated_linear(InferContext& context) {

@@ -44,8 +44,12 @@ Status infer_reshape(InferContext& context) {
     if (dims && std::ranges::all_of(*dims, known)) {
         int64_t before = 1;
         int64_t after = 1;
-        for (const Dim& dim : *dims) before *= dim.size;
-        for (size_t axis = 0; axis < result.size(); ++axis) after *= axis == inferred ? 1 : result[axis].size;
+        bool overflow = false;
+        for (const Dim& dim : *dims) overflow = overflow || __builtin_mul_overflow(before, dim.size, &before);
+        for (size_t axis = 0; axis < result.size(); ++axis) {
+            if (axis != inferred) overflow = overflow || __builtin_mul_overflow(after, result[axis].size, &after);
+        }
+        if (overflow) return context.fail("the shape has too many elements");
         if (inferred && after != 0 && before % after == 0) {
             result[*inferred] = {.size = before / after};
         } else if (inferred || before != after) {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/log.h"
 #include "ops/linear.h"
 #include "optimize/passes.h"
@@ -9,10 +11,12 @@ DType weight_dtype(const Graph& graph, const Node& node) {
     return graph.value(node.inputs[1]).dtype;
 }
 
+// Two unknown dims without a name are not the same: at run time one of them may be 1 and be broadcast.
 bool same_dims(const Graph& graph, ValueId a, ValueId b) {
     const auto& left = graph.value(a).dims;
     const auto& right = graph.value(b).dims;
-    return left && right && *left == *right;
+    const auto named = [](const Dim& dim) { return dim.known() || dim.symbol >= 0; };
+    return left && right && *left == *right && std::ranges::all_of(*left, named);
 }
 
 struct GatePattern {

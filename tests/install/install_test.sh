@@ -19,8 +19,8 @@ if [ -z "$BUILD" ]; then
     BUILD=$work/build
     [ "$kind" = shared ] && shared=ON || shared=OFF
     "$CMAKE" -S "$SOURCE" -B "$BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=$shared \
-        -DQUOIN_BUILD_TESTS=OFF -DQUOIN_BUILD_EXAMPLES=ON >"$work/configure.log" || fail "see $work/configure.log"
-    "$CMAKE" --build "$BUILD" -j2 >"$work/build.log" || fail "see $work/build.log"
+        -DQUOIN_BUILD_TESTS=OFF -DQUOIN_BUILD_EXAMPLES=ON >"$work/configure.log" 2>&1 || fail "see $work/configure.log"
+    "$CMAKE" --build "$BUILD" -j2 >"$work/build.log" 2>&1 || fail "see $work/build.log"
 fi
 
 # An installed folder may be moved: nothing in it may name the place it was installed to.
@@ -47,7 +47,7 @@ for language in c cpp; do
     "$CMAKE" -S "$SOURCE/tests/install/$language" -B "$work/$language" -G Ninja -DCMAKE_BUILD_TYPE=Release \
         -DCMAKE_PREFIX_PATH="$prefix" >"$work/$language.log" 2>&1 &&
         "$CMAKE" --build "$work/$language" >>"$work/$language.log" 2>&1 ||
-        { cat "$work/$language.log"; fail "the $language project does not build with find_package"; }
+        { tail -n 40 "$work/$language.log" | cut -c 1-300; fail "the $language project does not build with find_package"; }
     run "$language by find_package" "$work/$language/consumer"
 done
 

@@ -32,7 +32,7 @@ Activations make_activations(DType weight, int64_t rows, int64_t inner, Random& 
         }
         kernels(Isa::Baseline).quantize_q8_row(values, inner, row);
         for (int64_t k = 0; k < inner; ++k) {
-            values[k] = static_cast<float>(get<int8_t>(row + k)) * get<float>(row + inner + k / 32 * 4);
+            values[k] = static_cast<float>(get<int8_t>(row + k / 32 * 40 + 8 + k % 32)) * get<float>(row + k / 32 * 40);
         }
     }
     return a;
@@ -200,10 +200,10 @@ TEST_CASE("integer sums are exact and equal on every instruction set", "[kernels
                     std::byte* const row = a.bytes.data() + r * a.stride;
                     const auto q = static_cast<int8_t>(r % 2 == 0 ? -127 : 127);
                     for (int64_t k = 0; k < inner; ++k) {
-                        put(row + k, q);
+                        put(row + k / 32 * 40 + 8 + k % 32, q);
                         a.values[static_cast<size_t>(r * inner + k)] = static_cast<float>(q) / 64;
                     }
-                    for (int64_t b = 0; b < inner / 32; ++b) put(row + inner + inner / 8 + b * 4, int32_t{32} * q);
+                    for (int64_t b = 0; b < inner / 32; ++b) put(row + b * 40 + 4, int32_t{-128 * 32} * q);
                 }
             }
             const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
@@ -254,7 +254,7 @@ TEST_CASE("a NaN activation makes its own row NaN and no other", "[kernels]") {
         Activations a = make_activations(dtype, 3, 64, random);
         std::byte* const row = a.bytes.data() + a.stride;
         if (is_block(dtype)) {
-            put(row + 64, NAN);
+            put(row + 40, NAN);  // the scale of the second block
         } else {
             put(row + 40, NAN);
         }

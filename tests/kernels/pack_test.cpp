@@ -135,17 +135,17 @@ TEST_CASE("quantize_q8_row follows its definition", "[kernels]") {
                 magnitude = std::max(magnitude, std::fabs(src[static_cast<size_t>(b * 32 + i)]));
             }
             const float want_scale = magnitude / 127.0F < 0x1p-126F ? 0.0F : magnitude / 127.0F;
-            const float scale = get<float>(row.data() + count + b * 4);
+            const float scale = get<float>(row.data() + b * 40);
             right &= same_bits(scale, want_scale);
             int sum = 0;
             for (int64_t i = 0; i < 32; ++i) {
-                const int q = get<int8_t>(row.data() + b * 32 + i);
+                const int q = get<int8_t>(row.data() + b * 40 + 8 + i);
                 const float x = src[static_cast<size_t>(b * 32 + i)];
                 right &= q == (scale == 0 ? 0 : static_cast<int>(std::nearbyint(x / scale)));
                 right &= q >= -127 && q <= 127;
                 sum += q;
             }
-            right &= sum == get<int32_t>(row.data() + count + count / 32 * 4 + b * 4);
+            right &= -128 * sum == get<int32_t>(row.data() + b * 40 + 4);
         }
         CAPTURE(isa_name(isa));
         CHECK(right);
@@ -162,9 +162,10 @@ TEST_CASE("quantize_q8_row marks blocks with NaN or infinity", "[kernels]") {
                 src[at] = bad;
                 std::vector<std::byte> row(80);
                 kernels(isa).quantize_q8_row(src.data(), 64, row.data());
-                CHECK(std::isnan(get<float>(row.data() + 64)));
-                CHECK(get<float>(row.data() + 68) == 1.0F / 127.0F);
-                for (int i = 0; i < 64; ++i) CHECK(get<int8_t>(row.data() + i) == (i < 32 ? 0 : 127));
+                CHECK(std::isnan(get<float>(row.data())));
+                CHECK(get<float>(row.data() + 40) == 1.0F / 127.0F);
+                for (int i = 0; i < 64; ++i)
+                    CHECK(get<int8_t>(row.data() + i / 32 * 40 + 8 + i % 32) == (i < 32 ? 0 : 127));
             }
         }
     }

@@ -1,0 +1,191 @@
+// One sequence: fork, trim, rewind, evaluate, and what goes wrong.
+#include "llm/sequence.h"
+
+#include "support/catch.h"
+#include "support/language_model.h"
+
+using namespace quoin;
+using namespace quoin::test;
+
+namespace {
+
+// A fixed text that is longer than two pages of 32 tokens.
+std::vector<int32_t> long_prompt(size_t count) {
+    std::vector<int32_t> ids = {1};
+    while (ids.size() < count) ids.push_back(static_cast<int32_t>(259 + 37 * ids.size() % 500));
+    return ids;
+}
+
+std::vector<float> last_logits(Sequence& sequence) {
+    std::vector<float> logits(static_cast<size_t>(sequence.context().model().decoder->vocabulary_size));
+    const Status status = sequence.evaluate(1, logits);
+    INFO(status.message());
+    REQUIRE(status.ok());
+    return logits;
+}
+
+int64_t pages_used(const Context& context) {
+    return context.metrics().pages_used;
+}
+
+}  // namespace
+
+TEST_CASE("a prompt gives the same logits in one piece, in small steps and token by token") {
+    const ModelPtr model = tiny_model(make_runtime(2));
+    const std::vector<int32_t> ids = long_prompt(70);
+    const std::vector<float> whole = last_logits(*make_sequence(make_context(model), ids));
+    const std::vector<float> pieces = last_logits(*make_sequence(make_context(model, {.max_step_tokens = 7}), ids));
+    CHECK(whole == pieces);
+
+    const auto sequence = make_sequence(make_context(model));
+    std::vector<float> last;
+    for (const int32_t id : ids) {
+        REQUIRE(sequence->append_tokens(std::span(&id, 1)).ok());
+        last = last_logits(*sequence);
+    }
+    CHECK(whole == last);
+}
+
+TEST_CASE("results do not depend on the number of threads") {
+    const std::vector<int32_t> ids = long_prompt(40);
+    const std::vector<float> one = last_logits(*make_sequence(make_context(tiny_model(make_runtime(1))), ids));
+    for (const int threads : {2, 3, 5}) {
+        CHECK(last_logits(*make_sequence(make_context(tiny_model(make_runtime(threads))), ids)) == one);
+    }
+}
+
+TEST_CASE("a fork shares pages until one of the two goes another way") {
+    const auto context = make_context(tiny_model(make_runtime(2)), {.kv_tokens = 512});
+    const std::vector<int32_t> ids = long_prompt(40);  // one full page and a part of the second
+    const auto parent = make_sequence(context, ids);
+    last_logits(*parent);
+    CHECK(pages_used(*context) == 2);
+
+    auto fork = parent->fork();
+    REQUIRE(fork.ok());
+    CHECK(pages_used(*context) == 2);
+
+    const std::array<int32_t, 1> left = {300};
+    const std::array<int32_t, 1> right = {400};
+    REQUIRE(parent->append_tokens(left).ok());
+    REQUIRE((*fork)->append_tokens(right).ok());
+    const std::vector<float> parent_logits = last_logits(*parent);
+    CHECK(pages_used(*context) == 3);  // the parent took a copy of the page it writes to
+    const std::vector<float> fork_logits = last_logits(**fork);
+    CHECK(pages_used(*context) == 3);  // the fork is now alone with the old one
+
+    std::vector<int32_t> expected = ids;
+    expected.push_back(300);
+    CHECK(parent_logits == last_logits(*make_sequence(context, expected)));
+    expected.back() = 400;
+    CHECK(fork_logits == last_logits(*make_sequence(context, expected)));
+}
+
+TEST_CASE("trimming rewinds the text and returns pages") {
+    const auto context = make_context(tiny_model(make_runtime(2)), {.kv_tokens = 512});
+    const std::vector<int32_t> ids = long_prompt(100);
+    const auto sequence = make_sequence(context, ids);
+    last_logits(*sequence);
+    CHECK(pages_used(*context) == 4);
+    REQUIRE(sequence->trim(33).ok());
+    CHECK(sequence->tokens().size() == 33);
+    CHECK(pages_used(*context) == 2);
+    CHECK(last_logits(*sequence) == last_logits(*make_sequence(context, std::span(ids).first(33))));
+
+    // What comes after a rewind must not see what was there before.
+    REQUIRE(sequence->trim(20).ok());
+    REQUIRE(sequence->append_tokens(std::span(ids).subspan(50, 10)).ok());
+    std::vector<int32_t> expected(ids.begin(), ids.begin() + 20);
+    expected.insert(expected.end(), ids.begin() + 50, ids.begin() + 60);
+    CHECK(last_logits(*sequence) == last_logits(*make_sequence(context, expected)));
+    CHECK(sequence->trim(31).code() == StatusCode::InvalidArgument);
+}
+
+TEST_CASE("destroying sequences gives all pages back") {
+    const auto context = make_context(tiny_model(make_runtime(2)));
+    {
+        const auto sequence = make_sequence(context, long_prompt(100));
+        last_logits(*sequence);
+        const auto fork = sequence->fork();
+        CHECK(context->metrics().sequences == 2);
+    }
+    CHECK(pages_used(*context) == 0);
+    CHECK(context->metrics().sequences == 0);
+}
+
+TEST_CASE("rows that were computed before can be asked for again") {
+    const auto context = make_context(tiny_model(make_runtime(2)));
+    const std::vector<int32_t> ids = long_prompt(12);
+    const std::vector<float> all = all_logits(context, ids);
+    const auto sequence = make_sequence(context, ids);
+    last_logits(*sequence);
+    const auto vocabulary = static_cast<size_t>(context->model().decoder->vocabulary_size);
+    std::vector<float> last_three(3 * vocabulary);
+    REQUIRE(sequence->evaluate(3, last_three).ok());
+    CHECK(std::ranges::equal(last_three, std::span(all).last(3 * vocabulary)));
+}
+
+TEST_CASE("a text that does not fit is refused with what to do") {
+    const auto context = make_context(tiny_model(make_runtime(1)), {.kv_tokens = 64});
+    const auto sequence = make_sequence(context);
+    const Status status = sequence->append_tokens(long_prompt(65));
+    CHECK(status.code() == StatusCode::ContextFull);
+    CHECK_THAT(status.message(), contains("kv_tokens"));
+    CHECK(sequence->tokens().empty());
+
+    // Each fits alone, not both together.
+    const auto first = make_sequence(context, long_prompt(40));
+    const auto second = make_sequence(context, long_prompt(40));
+    last_logits(*first);
+    std::vector<float> logits(static_cast<size_t>(context->model().decoder->vocabulary_size));
+    CHECK(second->evaluate(1, logits).code() == StatusCode::ContextFull);
+    REQUIRE(first->trim(0).ok());
+    CHECK(second->evaluate(1, logits).ok());
+}
+
+TEST_CASE("generation ends where the context is full") {
+    const auto context = make_context(tiny_model(make_runtime(1)), {.kv_tokens = 32});
+    const auto sequence = make_sequence(context, long_prompt(8));
+    GenerateResult result;
+    REQUIRE(sequence->generate(nullptr, {.ignore_end = true}, {}, result).ok());
+    CHECK(result.finish == Finish::Context);
+    CHECK(sequence->tokens().size() == 32);
+}
+
+TEST_CASE("the callback gets every token, stops when it says so, and may not use its sequence") {
+    const auto context = make_context(tiny_model(make_runtime(1)));
+    const auto sequence = make_sequence(context, std::to_array<int32_t>({1, 529, 528, 261, 427}));
+    std::vector<int32_t> seen;
+    Status inside;
+    const PieceCallback callback = [&](std::string_view, int32_t token) {
+        seen.push_back(token);
+        inside = sequence->trim(0);
+        return seen.size() < 5;
+    };
+    GenerateResult result;
+    const Status status = sequence->generate(nullptr, {.max_tokens = 20, .ignore_end = true}, callback, result);
+    CHECK(status.code() == StatusCode::Cancelled);
+    CHECK(result.finish == Finish::Cancelled);
+    CHECK(inside.code() == StatusCode::InvalidState);
+    CHECK(seen.size() == 5);
+    CHECK(std::ranges::equal(seen, sequence->tokens().subspan(5)));
+    // It goes on as if nothing had happened.
+    REQUIRE(sequence->generate(nullptr, {.max_tokens = 3, .ignore_end = true}, {}, result).ok());
+    CHECK(std::ranges::equal(sequence->tokens().subspan(5),
+                             greedy(context, std::to_array<int32_t>({1, 529, 528, 261, 427}), 8, true)));
+}
+
+TEST_CASE("bad requests get a status and a sentence") {
+    const ModelPtr model = tiny_model(make_runtime(1));
+    const auto context = make_context(model, {.max_sequences = 1});
+    const auto sequence = make_sequence(context);
+    GenerateResult result;
+    CHECK(sequence->generate(nullptr, {}, {}, result).code() == StatusCode::InvalidArgument);
+    CHECK(sequence->append_tokens(std::to_array<int32_t>({-1})).code() == StatusCode::InvalidArgument);
+    CHECK(sequence->append_tokens(std::to_array<int32_t>({1 << 20})).code() == StatusCode::InvalidArgument);
+    CHECK(sequence->evaluate(1, {}).code() == StatusCode::InvalidArgument);
+    CHECK(Sequence::create(context).status().code() == StatusCode::ContextFull);
+    CHECK(Context::create(model, {.kv_tokens = -1}).status().code() == StatusCode::InvalidArgument);
+    CHECK(Context::create(model, {.kv_dtype = DType::I8}).status().code() == StatusCode::Unsupported);
+    CHECK(Context::create(model, {.kv_tokens = int64_t{1} << 30}).status().code() == StatusCode::OutOfMemory);
+}
