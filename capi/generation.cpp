@@ -147,9 +147,7 @@ quoin_status quoin_sequence_generate(quoin_sequence* sequence, quoin_sampler* sa
         quoin_generate_options read;
         QUOIN_RETURN_IF_ERROR(read_options(options, read));
         if (read.max_tokens < 0) return error(StatusCode::InvalidArgument, "max_tokens is negative");
-        if (out != nullptr && out->struct_size < sizeof(size_t)) {
-            return error(StatusCode::InvalidArgument, "struct_size of the result is not set");
-        }
+        if (out != nullptr) QUOIN_RETURN_IF_ERROR(check_struct_size(out->struct_size));
         PieceCallback on_piece;
         if (callback != nullptr) {
             on_piece = [callback, user_data](std::string_view text, int32_t token) {

@@ -9,6 +9,9 @@ using namespace quoin::capi;
 #define QUOIN_TEXT_OF(x) #x
 #define QUOIN_TEXT(x) QUOIN_TEXT_OF(x)
 
+// Between two ops only, so the header does not know it.
+static constexpr auto kInternalType = static_cast<int32_t>(DType::Q8Row);
+
 static_assert(QUOIN_OK == static_cast<int>(StatusCode::Ok));
 static_assert(QUOIN_ERROR_INVALID_ARGUMENT == static_cast<int>(StatusCode::InvalidArgument));
 static_assert(QUOIN_ERROR_BUFFER_TOO_SMALL == static_cast<int>(StatusCode::BufferTooSmall));
@@ -79,12 +82,13 @@ quoin_status quoin_cpu_info(quoin_cpu* out) {
 }
 
 const char* quoin_dtype_name(int32_t dtype) {
-    const bool in_range = dtype > 0 && dtype < 256;
-    return dtype_name(in_range ? static_cast<DType>(dtype) : DType::Undefined).data();
+    const bool known = dtype > 0 && dtype < 256 && dtype != kInternalType;
+    return dtype_name(known ? static_cast<DType>(dtype) : DType::Undefined).data();
 }
 
 int32_t quoin_dtype_from_name(const char* name, size_t name_length) {
     std::string_view text;
     if (!read_text(name, name_length, "name", text).ok()) return QUOIN_DTYPE_UNDEFINED;
-    return static_cast<int32_t>(dtype_from_name(text).value_or(DType::Undefined));
+    const auto dtype = static_cast<int32_t>(dtype_from_name(text).value_or(DType::Undefined));
+    return dtype == kInternalType ? int32_t{QUOIN_DTYPE_UNDEFINED} : dtype;
 }

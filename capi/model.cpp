@@ -144,6 +144,10 @@ quoin_status quoin_model_load_file(const quoin_runtime* runtime, const char* pat
         QUOIN_RETURN_IF_ERROR(require(out, "out"));
         std::string_view text;
         QUOIN_RETURN_IF_ERROR(read_text(path, path_length, "path", text));
+        // The system would read it as the end, and open another file than was named.
+        if (text.find('\0') != std::string_view::npos) {
+            return error(StatusCode::InvalidArgument, "the path has a zero byte in it");
+        }
         FileOptions read;
         QUOIN_RETURN_IF_ERROR(read_load_options(options, read));
         QUOIN_ASSIGN_OR_RETURN(const RuntimePtr used, runtime_of(runtime));

@@ -49,15 +49,18 @@ Status require_all(const char* function, const Pointers*... pointers) {
 // Structs larger than this are no version of ours but an uninitialized struct_size.
 inline constexpr size_t kLargestStruct = 4096;
 
+inline Status check_struct_size(size_t size) {
+    if (size >= sizeof(size_t) && size <= kLargestStruct) return {};
+    return error(StatusCode::InvalidArgument, "struct_size is ", size, "; set it to sizeof of the struct");
+}
+
 // Options of any version of the header: missing fields are zero; fields that this library does not know must be.
 template <class Struct>
 Status read_options(const Struct* options, Struct& out) {
     out = {};
     if (options == nullptr) return {};
     const size_t size = options->struct_size;
-    if (size < sizeof(size_t) || size > kLargestStruct) {
-        return error(StatusCode::InvalidArgument, "struct_size is ", size, "; set it to sizeof of the struct");
-    }
+    QUOIN_RETURN_IF_ERROR(check_struct_size(size));
     const auto* const bytes = reinterpret_cast<const char*>(options);
     std::memcpy(&out, bytes, std::min(size, sizeof(Struct)));
     if (size > sizeof(Struct) &&
@@ -72,9 +75,7 @@ Status read_options(const Struct* options, Struct& out) {
 template <class Struct>
 Status write_struct(const Struct& value, Struct* out) {
     const size_t size = out->struct_size;
-    if (size < sizeof(size_t) || size > kLargestStruct) {
-        return error(StatusCode::InvalidArgument, "struct_size is ", size, "; set it to sizeof of the struct");
-    }
+    QUOIN_RETURN_IF_ERROR(check_struct_size(size));
     const size_t known = std::min(size, sizeof(Struct));
     std::memcpy(reinterpret_cast<char*>(out) + sizeof(size_t), reinterpret_cast<const char*>(&value) + sizeof(size_t),
                 known - sizeof(size_t));

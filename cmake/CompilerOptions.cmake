@@ -23,6 +23,8 @@ else()
         add_compile_options(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wcast-align -Wformat=2 -Wundef -Wvla
                             $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor> $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>
                             $<$<COMPILE_LANGUAGE:CXX>:-Wextra-semi> $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>)
+        # {.name = value} leaves the other members at their defaults, and that is what it is for.
+        add_compile_options(-Wno-missing-field-initializers)
     endif()
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
         # Wrong about std::string and std::vector when all is inlined, as in GCC bugs 105651 and 105329.

@@ -11,7 +11,7 @@ install_wanted
 build=build/quickstart
 log=$build.log
 mkdir -p "$build"
-echo "Building Quoin in $build (one to three minutes the first time) ..." >&2
+echo "Building Quoin in $build (some minutes the first time) ..." >&2
 # On a terminal one line counts the steps; the whole output goes to the log.
 progress() {
     local line
@@ -30,4 +30,6 @@ if ! { cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DQUOIN_BUILD_
 fi
 
 echo >&2
-exec "$build/bin/quoin" generate --prompt "Once upon a time" --tokens 200 --temperature 0.8 --seed "${SEED:-7}"
+prompt="Once upon a time"
+printf '%s' "$prompt"  # the tool prints only what follows it
+exec "$build/bin/quoin" generate --prompt "$prompt" --tokens 200 --temperature 0.8 --seed "${SEED:-7}" --stats

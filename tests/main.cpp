@@ -18,7 +18,9 @@ void skip(const std::string& why) {
     std::cout << "skipped: " << why << std::endl;
 }
 
-bool skipped() { return any_skipped; }
+bool skipped() {
+    return any_skipped;
+}
 
 }  // namespace quoin::test
 

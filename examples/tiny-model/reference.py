@@ -19,7 +19,8 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 MODEL = HERE / "quoin-tiny.gguf"
 REFERENCE = HERE.parents[1] / "tests" / "data" / "quoin-tiny-reference.json"
-PROMPTS = ["", "Once upon a time", "One day", "There was a little fox", "Lily was a kind girl"]
+PROMPTS = ["", "Once upon a time", "One day", "There was a little fox", "Lily was a kind girl",
+           "They learned that"]
 TEXTS = ["", " ", "Hello, world!", "a  b", "Line one\nline two", "caf\u00e9 na\u00efve", "\u65e5\u672c", "\U0001f98a fox",
          "Once upon a time, there was a little fox named Pip.", "</s>", "UPPER lower 12345", " leading and trailing "]
 TOKENS, MARGIN = 48, 0.1

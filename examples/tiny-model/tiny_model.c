@@ -21,6 +21,10 @@ __asm__(SECTION "\n"
 extern const char quoin_tiny_model_begin[];
 extern const char quoin_tiny_model_end[];
 
-const void* quoin_tiny_model_data(void) { return quoin_tiny_model_begin; }
+const void* quoin_tiny_model_data(void) {
+    return quoin_tiny_model_begin;
+}
 
-size_t quoin_tiny_model_size(void) { return (size_t)(quoin_tiny_model_end - quoin_tiny_model_begin); }
+size_t quoin_tiny_model_size(void) {
+    return (size_t)(quoin_tiny_model_end - quoin_tiny_model_begin);
+}

@@ -28,6 +28,8 @@ public:
     Status run();
     // Shape and bytes of an output of the last run, valid until the next one.
     TensorView output(size_t index) const { return outputs_[index]; }
+    // Intermediate tensors and scratch, as large as the largest run so far needed them. Not during a run.
+    size_t memory_bytes() const { return arena_.size() + scratch_.size(); }
     // From any thread: the run that is going on, or else the next one, ends with Cancelled at its next task.
     void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
 

@@ -61,31 +61,35 @@ QUOIN_INLINE float soften(float* row, int64_t first, int64_t last, float softcap
     const float now = larger(larger(before, largest(high)), -kLargestFloat);
     const Floats top = broadcast(now);
     Floats sum = zeros();
-    alignas(64) float lanes[32];
     for (int v = 0; v < kVectors; ++v) {
         const Floats p = exp_of(score[v] - top);
         store(row + v * kLanes, p);
-        store(lanes + v * kLanes, p);
         sum = sum + p;
     }
-    store(lanes, sum);
-    float page_total = 0;
-    for (int64_t i = 0; i < kLanes; ++i) page_total += lanes[i];
+    const float page_total = sum_floats(sum);
     *highest = now;
     if (before == now) {
         *total += page_total;
         return 1.0F;
     }
-    store(lanes, exp_of(broadcast(before - now)));
-    *total = *total * lanes[0] + page_total;
-    return lanes[0];
+    const float factor = first_lane(exp_of(broadcast(before - now)));
+    *total = *total * factor + page_total;
+    return factor;
 }
 
+struct PageRef {
+    const std::byte* keys;
+    const std::byte* values;
+    int64_t value_stride;          // bytes between tokens
+    const std::byte* next_keys;    // as they lie in the cache: asked for while this page is worked on
+    const std::byte* next_values;  // likewise
+    int64_t next_stride;           // bytes between the cache's rows of values
+};
+
 // One page for queries [begin, begin + count), all of which see exactly its slots [first, last).
-template <class KeyStrip, class ValueStrip>
+template <class CacheStrip, class KeyStrip, class ValueStrip>
 QUOIN_INLINE void attend_page(const AttentionArgs& args, const AttentionState& state, int64_t begin, int64_t count,
-                              int64_t first, int64_t last, const std::byte* keys, const std::byte* values,
-                              int64_t value_stride) {
+                              int64_t first, int64_t last, const PageRef& page) {
     for (int64_t q = begin; q < begin + count; q += kFloatTileRows) {
         const int64_t rows = smaller(begin + count - q, int64_t{kFloatTileRows});
         float* const weights = state.weights + q * kPageTokens;
@@ -94,7 +98,10 @@ QUOIN_INLINE void attend_page(const AttentionArgs& args, const AttentionState& s
         tile.src = state.query + q * args.head_size;
         tile.src_stride = args.head_size;
         tile.inner = args.head_size;
-        tile.weights = keys;
+        tile.weights = page.keys;
+        // Only the first tile of the page asks, the others repeat its last line.
+        tile.ahead = page.next_keys;
+        tile.ahead_stride = q == 0 ? kPageTokens * CacheStrip::kColumnBytes : 0;
         tile.weight_stride = kPageTokens * KeyStrip::kColumnBytes;
         tile.sums = weights;
         tile.sum_stride = kPageTokens;
@@ -109,8 +116,10 @@ QUOIN_INLINE void attend_page(const AttentionArgs& args, const AttentionState& s
         tile.src = weights + first;
         tile.src_stride = kPageTokens;
         tile.inner = last - first;
-        tile.weights = values + first * value_stride;
-        tile.weight_stride = value_stride;
+        tile.weights = page.values + first * page.value_stride;
+        tile.weight_stride = page.value_stride;
+        tile.ahead = page.next_values;
+        tile.ahead_stride = q == 0 ? page.next_stride : 0;
         tile.sums = state.sums + q * state.padded;
         tile.sum_stride = state.padded;
         multiply_strip<ValueStrip>(rows, state.padded / kLanes, tile);
@@ -185,27 +194,32 @@ QUOIN_INLINE void attention(const AttentionArgs& args) {
 
     for (int64_t page = all.first / kPageTokens; page * kPageTokens < all.last; ++page) {
         const int64_t origin = page * kPageTokens;
-        const std::byte* keys = args.key_base + args.pages[page] * args.key_page_stride;
-        const std::byte* values = args.value_base + args.pages[page] * args.value_page_stride;
-        int64_t value_stride = size * Strip::kColumnBytes;
+        const int64_t next = (page + 1) * kPageTokens < all.last ? page + 1 : page;
+        const int64_t cache_stride = size * Strip::kColumnBytes;
+        PageRef ref = {args.key_base + args.pages[page] * args.key_page_stride,
+                       args.value_base + args.pages[page] * args.value_page_stride,
+                       cache_stride,
+                       args.key_base + args.pages[next] * args.key_page_stride,
+                       args.value_base + args.pages[next] * args.value_page_stride,
+                       cache_stride};
         if (widen_keys) {
-            widen_row<Strip>(keys, size * kPageTokens, state.keys);
-            keys = reinterpret_cast<const std::byte*>(state.keys);
+            widen_row<Strip>(ref.keys, size * kPageTokens, state.keys);
+            ref.keys = reinterpret_cast<const std::byte*>(state.keys);
         }
         if (widen_values) {
             for (int64_t t = 0; t < kPageTokens; ++t) {
-                widen_row<Strip>(values + t * value_stride, size, state.values + t * state.padded);
+                widen_row<Strip>(ref.values + t * cache_stride, size, state.values + t * state.padded);
             }
-            values = reinterpret_cast<const std::byte*>(state.values);
-            value_stride = state.padded * 4;
+            ref.values = reinterpret_cast<const std::byte*>(state.values);
+            ref.value_stride = state.padded * 4;
         }
         const auto attend = [&](int64_t begin, int64_t count, int64_t first, int64_t last) QUOIN_LAMBDA_INLINE {
             if (widen_keys) {
-                attend_page<F32Strip, F32Strip>(args, state, begin, count, first, last, keys, values, value_stride);
+                attend_page<Strip, F32Strip, F32Strip>(args, state, begin, count, first, last, ref);
             } else if (widen_values) {
-                attend_page<Strip, F32Strip>(args, state, begin, count, first, last, keys, values, value_stride);
+                attend_page<Strip, Strip, F32Strip>(args, state, begin, count, first, last, ref);
             } else {
-                attend_page<Strip, Strip>(args, state, begin, count, first, last, keys, values, value_stride);
+                attend_page<Strip, Strip, Strip>(args, state, begin, count, first, last, ref);
             }
         };
         // Neighbouring rows that see the same slots go together; the values of other slots are never multiplied.

@@ -12,12 +12,12 @@ struct MachineLimits {
     double bf16_tflops;  // of the bf16 dot product where there is one, else of f32
 };
 
-// Best of several runs on `threads` threads (at least 1), with the instructions of effective_isa(cap). Takes about a
-// second and, for the length of the call, 512 MiB. Zeros when threads or memory cannot be had.
+// Best of several runs on `threads` threads (at least 1), with the instructions of `isa` (default: effective_isa).
+// Takes about a second and, for the length of the call, 512 MiB. Zeros when threads or memory cannot be had.
 MachineLimits measure_limits(int threads, Isa isa);
 MachineLimits measure_limits(int threads);
 
-// Parts of it. `seconds` bounds one run.
+// Its parts.
 double measure_dram_gb_per_s(int threads, Isa isa);
 double measure_int8_tops(int threads, Isa isa);
 double measure_f32_tflops(int threads, Isa isa);

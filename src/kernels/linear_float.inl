@@ -5,11 +5,8 @@ namespace {
 
 // K values of a panel kept in the first-level cache while all rows of a block pass over them. Even, for pairs.
 constexpr int64_t kFloatChunk = 128;
-#ifndef AF
-#define AF 8192
-#endif
 // How far ahead of their use a single tile asks for weights: further than the hardware looks, which stops at pages.
-constexpr int64_t kAheadBytes = AF;
+constexpr int64_t kAheadBytes = 8192;
 
 QUOIN_INLINE void widen_chunk(F16Strip, const std::byte* panel, int64_t inner, float* dst) {
     for (int64_t i = 0; i < inner * kPanelColumns; i += kLanes) store(dst + i, load_f16(panel + i * 2));

@@ -5,13 +5,10 @@ namespace {
 
 // Blocks of K that stay in the first-level cache, 16 KiB of bytes, while all rows of a block pass over them.
 constexpr int64_t kChunkBlocks = 16;
-#ifndef SP
-#define SP 1
-#endif
-#ifndef AB
-#define AB 16
-#endif
-constexpr int64_t kAheadBlocks = AB;
+// How far ahead of their use weights are asked for: further than the hardware looks, which stops at pages.
+constexpr int64_t kAheadBlocks = 16;
+// Tiles from which spreading the nibbles of a chunk once costs less than taking them apart in every tile.
+constexpr int64_t kSpreadTiles = 3;
 constexpr int64_t kGroups = 8;  // of four K each in a block
 constexpr int64_t kGroupBytes = kPanelColumns * 4;
 // Places in a block of Q8Row.
@@ -179,8 +176,7 @@ struct IntegerPanels {
         tile.row_stride = args.src_stride;
         tile.sums = sums;
         alignas(64) std::byte spread[kNibbles ? kChunkBlocks * SpreadNibbles::kBlockBytes : 1];
-        // Spreading pays from two tiles on; a single tile takes nibbles apart as it goes.
-        const bool spread_pays = kNibbles && rows > SP * kIntegerTileRows;
+        const bool spread_pays = kNibbles && rows > kSpreadTiles * kIntegerTileRows;
         for (int64_t b = 0; b < blocks; b += kChunkBlocks) {
             tile.blocks = smaller(blocks - b, kChunkBlocks);
             tile.weights = panel + b * Format::kBlockBytes;

@@ -66,6 +66,14 @@ QUOIN_INLINE Floats keep_range(Floats x, int64_t first, int64_t last, Floats oth
     const __m256i keep = _mm256_andnot_si256(first_mask(low), first_mask(high));
     return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(keep));
 }
+QUOIN_INLINE float sum_floats(Floats x) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+QUOIN_INLINE float first_lane(Floats x) {
+    return _mm256_cvtss_f32(x);
+}
 QUOIN_INLINE float largest(Floats x) {
     const __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
@@ -149,7 +157,9 @@ QUOIN_INLINE float f16_to_float(uint16_t half) {
     return _cvtsh_ss(half);
 }
 QUOIN_INLINE uint16_t float_to_f16(float x) {
-    return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT);
+    // not _cvtss_sh: a macro that is no clean C++ in Clang
+    const __m128i halves = _mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT);
+    return static_cast<uint16_t>(_mm_cvtsi128_si32(halves));
 }
 
 // ---- Pairs (rotary) ----

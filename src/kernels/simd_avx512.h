@@ -75,6 +75,12 @@ QUOIN_INLINE Floats keep_range(Floats x, int64_t first, int64_t last, Floats oth
     const auto below = [](int64_t n) { return n <= 0 ? 0U : n >= kLanes ? 0xFFFFU : (1U << n) - 1U; };
     return _mm512_mask_blend_ps(static_cast<__mmask16>(below(last) & ~below(first)), other, x);
 }
+QUOIN_INLINE float sum_floats(Floats x) {
+    return _mm512_reduce_add_ps(x);
+}
+QUOIN_INLINE float first_lane(Floats x) {
+    return _mm512_cvtss_f32(x);
+}
 QUOIN_INLINE float largest(Floats x) {
     return _mm512_reduce_max_ps(x);
 }
@@ -154,7 +160,9 @@ QUOIN_INLINE float f16_to_float(uint16_t half) {
     return _cvtsh_ss(half);
 }
 QUOIN_INLINE uint16_t float_to_f16(float x) {
-    return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT);
+    // not _cvtss_sh: a macro that is no clean C++ in Clang
+    const __m128i halves = _mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT);
+    return static_cast<uint16_t>(_mm_cvtsi128_si32(halves));
 }
 
 // ---- Pairs (rotary) ----

@@ -85,6 +85,12 @@ QUOIN_INLINE Floats keep_range(Floats x, int64_t first, int64_t last, Floats oth
     const Ints lane = {0, 1, 2, 3};
     return choose((lane >= broadcast_int(clamp(first))) & (lane < broadcast_int(clamp(last))), x, other);
 }
+QUOIN_INLINE float sum_floats(Floats x) {
+    return (x[0] + x[2]) + (x[1] + x[3]);
+}
+QUOIN_INLINE float first_lane(Floats x) {
+    return x[0];
+}
 QUOIN_INLINE float largest(Floats x) {
     const auto max = [](float a, float b) { return a > b ? a : b; };
     return max(max(x[0], x[2]), max(x[1], x[3]));

@@ -27,7 +27,8 @@ struct FloatTile {
     int64_t weight_stride;  // bytes from one step of K to the next
     float* sums;            // [R][V * kLanes], read and written
     int64_t sum_stride;     // floats between rows
-    // Weights needed later, asked for step by step; a stride of 0 asks for the same again, which costs nothing.
+    // Weights needed later, asked for step by step; a stride of 0 asks for the same again, which costs nothing. Must be
+    // near memory of ours: asking for an address that is not mapped takes a walk through the page tables each time.
     const std::byte* ahead;
     int64_t ahead_stride;
 };
@@ -105,6 +106,7 @@ QUOIN_INLINE void multiply_strip(int64_t rows, int64_t vectors, const FloatTile&
         FloatTile tile = whole;
         tile.weights += v * kLanes * Strip::kColumnBytes;
         tile.sums += v * kLanes;
+        tile.ahead += v * kLanes * Strip::kColumnBytes;
         int64_t left = rows;
         for (int64_t t = tiles; t > 0; --t) {  // tiles of nearly equal height
             const int64_t height = (left + t - 1) / t;

@@ -91,7 +91,7 @@ ContextMetrics Context::metrics() const {
     metrics.pages_total = cache_.total_pages();
     metrics.pages_used = cache_.used_pages();
     metrics.kv_bytes_per_token = cache_.bytes_per_token();
-    metrics.memory_bytes = cache_.memory_bytes();
+    metrics.memory_bytes += cache_.memory_bytes();
     return metrics;
 }
 
@@ -166,6 +166,7 @@ void Context::lead(std::unique_lock<std::mutex>& lock) {
         const Status status = compute();
         lock.lock();
         last_step_ = std::chrono::steady_clock::now() - start;
+        metrics_.memory_bytes = static_cast<int64_t>(session_.memory_bytes());
         ++metrics_.steps;
         metrics_.shared_steps += pieces_.size() > 1 ? 1 : 0;
         metrics_.step_seconds += last_step_.count();

@@ -116,7 +116,7 @@ private:
     bool leading_ = false;
     std::atomic<int32_t> announced_{0};
     KvCache cache_;
-    ContextMetrics metrics_;
+    ContextMetrics metrics_;  // memory_bytes: of the leader's session, after its last step
     std::chrono::duration<double> last_step_{0};
 
     // The leader's alone.

@@ -107,10 +107,18 @@ Status ModelSession::run_decoder() {
         const std::scoped_lock lock(mutex_);
         sequence_ = sequence;
     }
-    const Status status = sequence->evaluate(static_cast<size_t>(count), logits->as<float>());
+    Status status;
     {
-        const std::scoped_lock lock(mutex_);
-        sequence_.reset();
+        // Also when evaluating throws: the context has a place for this one sequence only.
+        struct Forget {
+            ModelSession& session;
+            ~Forget() {
+                const std::scoped_lock lock(session.mutex_);
+                session.sequence_.reset();
+            }
+        };
+        const Forget forget{*this};
+        status = sequence->evaluate(static_cast<size_t>(count), logits->as<float>());
     }
     QUOIN_RETURN_IF_ERROR(status);
     outputs_[0] = std::move(logits);

@@ -46,7 +46,8 @@ Result<std::vector<Tensor>> evaluate(const Graph& graph, const Node& node, const
     }
     if (op_info(node.op).has(facts::view)) return results;
 
-    QUOIN_ASSIGN_OR_RETURN(const auto prepared, op_implementation(node.op).prepare({graph, node, runtime, Provider::Native}));
+    QUOIN_ASSIGN_OR_RETURN(const auto prepared,
+                           op_implementation(node.op).prepare({graph, node, runtime, Provider::Native}));
     Arguments arguments{inputs, outputs, {}};
     QUOIN_ASSIGN_OR_RETURN(arguments.work, prepared->plan(arguments, 1));
     QUOIN_ASSIGN_OR_RETURN(

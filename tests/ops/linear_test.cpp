@@ -228,7 +228,8 @@ TEST_CASE("an embedding gives the table's rows as floats, from the file's layout
             const PreparedGraphPtr prepared = make_ready(graph).value();
             CHECK(prepared->graph.value(table).constant->layout() == (shared ? Layout::Panels : Layout::Plain));
             Session session(prepared);
-            session.set_input(0, view_of(longs({2, 3}, ids)));
+            const Tensor chosen = longs({2, 3}, ids);
+            session.set_input(0, view_of(chosen));
             REQUIRE(session.run().ok());
             REQUIRE(session.output(0).shape == Shape{2, 3, 64});
             std::vector<float> wanted;

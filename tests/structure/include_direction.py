@@ -61,7 +61,7 @@ def angle_offence(name, place):
         if re.fullmatch(pattern, name):
             if any(place.startswith(folder) for folder in folders):
                 return None
-            return f"<{name}> may appear only in {', '.join(folders) or 'no file yet'}"
+            return f"<{name}> may appear only in {', '.join(folders)}" if folders else f"<{name}> has no place yet"
     if not STANDARD.fullmatch(name):
         return f"<{name}> is not in the table of foreign headers"
     if place.startswith("src/kernels/") and name in NOT_IN_KERNELS:

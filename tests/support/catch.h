@@ -21,10 +21,14 @@ namespace quoin::test {
 #ifdef QUOIN_CATCH2_V3
 using Catch::Approx;
 // A string that contains this one.
-inline auto contains(const std::string& part) { return Catch::Matchers::ContainsSubstring(part); }
+inline auto contains(const std::string& part) {
+    return Catch::Matchers::ContainsSubstring(part);
+}
 #else
 using ::Approx;
-inline auto contains(const std::string& part) { return Catch::Matchers::Contains(part); }
+inline auto contains(const std::string& part) {
+    return Catch::Matchers::Contains(part);
+}
 #endif
 
 // For test cases whose data is not on this machine: prints "skipped: WHY"; the test case then returns. A test case that
