@@ -1,5 +1,5 @@
+#include "exec/machine_limits.h"
 #include "handles.h"
-#include "kernels/limits.h"
 #include "runtime_of.h"
 #include "support.h"
 

@@ -30,6 +30,10 @@ else()
         # Wrong about std::string and std::vector when all is inlined, as in GCC bugs 105651 and 105329.
         add_compile_options(-Wno-restrict -Wno-nonnull -Wno-stringop-overflow)
     endif()
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT QUOIN_SANITIZE STREQUAL "none")
+        # The added checks hide from GCC what is initialised, and which operator new belongs to which delete.
+        add_compile_options(-Wno-maybe-uninitialized -Wno-mismatched-new-delete)
+    endif()
     if(QUOIN_WERROR)
         add_compile_options(-Werror)
     endif()

@@ -33,6 +33,7 @@ fuzzer_runtime() { [ -e "$(clang++ -print-file-name="libclang_rt.fuzzer-$(uname 
 want_build_packages
 want catch2 "the test framework" sh -c 'pkg-config --exists catch2 || pkg-config --exists catch2-with-main'
 want python3 "tests of the structure" has_command python3
+want python3-numpy "makes large models for tests" sh -c "python3 -c 'import numpy' || /usr/bin/python3 -c 'import numpy'"
 want ccache "keeps objects between builds" has_command ccache
 for phase in "${phases[@]}"; do
     case $phase in
@@ -62,7 +63,6 @@ fail() {
 
 build() { # PRESET
     local log=build/$1.log
-    mkdir -p build
     if ! cmake --preset "$1" >"$log" 2>&1 || ! cmake --build "build/$1" -j "$jobs" >>"$log" 2>&1; then
         grep -E -A12 'error|CMake Error|FAILED' "$log" | head -n 60
         fail "$1: the build; the whole output is in $log"
@@ -111,10 +111,11 @@ sources() { # PATTERN...: files of the repository in the folders with C and C++
 }
 
 phase_format() {
-    if sources '*.h' '*.hpp' '*.c' '*.cpp' '*.inc' '*.inl' | xargs clang-format --dry-run -Werror; then
+    if sources '*.h' '*.hpp' '*.c' '*.cpp' '*.inc' '*.inl' | xargs clang-format --dry-run -Werror >build/format.log 2>&1; then
         passed=$((passed + 1))
     else
-        fail "format: clang-format -i would change the files above"
+        sed -n 's/^\([^: ]*\):[0-9]*:[0-9]*: .*/\1/p' build/format.log | sort -u
+        fail "format: the files above (clang-format -i mends them); all of it is in build/format.log"
     fi
 }
 
@@ -133,6 +134,7 @@ phase_tidy() {
     fi
 }
 
+mkdir -p build
 for phase in "${phases[@]}"; do
     printf '\n==== %s\n' "$phase"
     started=$SECONDS

@@ -20,7 +20,16 @@ HERE = Path(__file__).resolve().parent
 MODEL = HERE / "quoin-tiny.gguf"
 REFERENCE = HERE.parents[1] / "tests" / "data" / "quoin-tiny-reference.json"
 PROMPTS = ["", "Once upon a time", "One day", "There was a little fox", "Lily was a kind girl",
-           "They learned that"]
+           "They learned that",
+           # Long continuations, with margins that quantised activations do not cross.
+           "Once upon a time, there lived a small girl. Her name was Rosie. She had a pink cup, but she wanted something "
+           "new. Early one morning, she took the cup to the market. There she met Gus, a silly robin with a purple wagon.",
+           "Hopper was a little mole who lived near the valley. Every morning, Hopper liked to dance. All his friends "
+           "could whistle, but Hopper could not. On a warm morning, he went to Penny, a brave squirrel. \"Can you teach me "
+           "to whistle?\" he asked.",
+           "Once upon a time, a careful girl named Ivy lived near the garden. She had big dark eyes and a happy smile. "
+           "Rolo the squirrel was her best friend. Early one morning, Ivy and Rolo wanted to have a picnic in the garden. "
+           "Ivy packed ripe pears, and Rolo brought a striped paint box."]
 TEXTS = ["", " ", "Hello, world!", "a  b", "Line one\nline two", "caf\u00e9 na\u00efve", "\u65e5\u672c", "\U0001f98a fox",
          "Once upon a time, there was a little fox named Pip.", "</s>", "UPPER lower 12345", " leading and trailing "]
 TOKENS, MARGIN = 48, 0.1

@@ -474,7 +474,7 @@ typedef struct quoin_context_options {
     int32_t reserved;
 } quoin_context_options;
 
-// For decoders. Takes all its memory now.
+// For decoders. Takes the memory of the KV pages now, that of intermediate results with the first steps.
 QUOIN_API quoin_status quoin_context_create(const quoin_model* model, const quoin_context_options* options,
                                             quoin_context** out);
 QUOIN_API void quoin_context_destroy(quoin_context* context);
@@ -532,7 +532,8 @@ QUOIN_API quoin_status quoin_sequence_trim(quoin_sequence* sequence, size_t leng
 // per token of the vocabulary, for the token that follows. `rows` must not be more than the length; rows that were
 // computed before cost their computation again. 0 rows only computes, as for a common beginning before it is forked.
 // `capacity` and `*out_count` are in floats; a NULL buffer only asks for the count, and nothing is computed unless
-// `rows` is 0. After QUOIN_CANCELLED or QUOIN_ERROR_CONTEXT_FULL the tokens are as before; the call may be repeated.
+// `rows` is 0. After QUOIN_CANCELLED or QUOIN_ERROR_CONTEXT_FULL the tokens are as before; the call may be repeated. A
+// failure may leave a part of the logits written.
 QUOIN_API quoin_status quoin_sequence_evaluate(quoin_sequence* sequence, size_t rows, float* logits, size_t capacity,
                                                size_t* out_count);
 

@@ -1,4 +1,4 @@
-// The machine's peaks: independent multiply-adds that stay in registers. limits.cpp times them.
+// The machine's peaks: independent multiply-adds that stay in registers. exec/machine_limits.cpp times them.
 
 namespace quoin {
 namespace {

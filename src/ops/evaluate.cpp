@@ -8,7 +8,6 @@ TensorView view_of(const Tensor& tensor) {
 }
 
 Result<Shape> known_shape(const Node& node, const Value& value) {
-    Shape shape;
     if (!value.dims || value.dims->size() > Shape::kMaxRank) {
         return error(StatusCode::InvalidModel, "node '", node.name, "': the shape of '", value.name, "' is not known");
     }

@@ -27,7 +27,7 @@
 
 // Blocks that cannot be had give NULL, as without a sanitizer; that is what the library must cope with.
 extern "C" const char* __asan_default_options() {
-    return "allocator_may_return_null=1";
+    return "allocator_may_return_null=1:malloc_context_size=8";
 }
 
 namespace {
@@ -112,7 +112,8 @@ public:
         uint8_t tail = 0;
         switch (in.byte() % 16) {
             case 9: null_ = may_be_null; break;
-            case 10: size = std::max<size_t>(sizeof(size_t), in.byte() % sizeof(Struct)); break;
+            // An older header's struct: it ends between two fields, never inside a pointer.
+            case 10: size = std::max<size_t>(sizeof(size_t), in.byte() % sizeof(Struct) / 8 * 8); break;
             case 11: size += 1 + in.byte() % kTail; break;
             case 12:
                 size += 1 + in.byte() % kTail;
@@ -250,6 +251,7 @@ struct Host {
     size_t allowed = SIZE_MAX;  // allocations until memory has run out
 
     static void* allocate(size_t bytes, size_t alignment, void* user_data) {
+        if (user_data == nullptr) return nullptr;  // a struct that ended before it
         auto& host = *static_cast<Host*>(user_data);
         require(bytes > 0 && alignment > 0 && (alignment & (alignment - 1)) == 0, "the host was asked for no block");
         if (host.allowed == 0 || bytes > (size_t{1} << 24)) return nullptr;
@@ -274,6 +276,7 @@ struct Reader {
     int32_t failing_call;  // -1: none
 
     static int32_t read(uint64_t offset, void* buffer, size_t length, void* user_data) {
+        if (user_data == nullptr) return 1;
         auto& reader = *static_cast<Reader*>(user_data);
         require(offset <= reader.claimed && length <= reader.claimed - offset, "a read past the end of the file");
         if (reader.failing_call >= 0 && reader.failing_call-- == 0) return 5;
@@ -329,11 +332,13 @@ Object* make(const Function& function) {
 
 // ---- what the program works on
 
-// Newest first, so that argument 0 is the object just made; 255, and any while there is none, is NULL.
+// Newest first, so that argument 0 is the object just made. From 128 on, and while there is none, the shared ones, that
+// every program finds; 255, and any where nothing is shared, is NULL.
 template <class Object>
 class Pool {
 public:
-    explicit Pool(void (*destroy)(Object*)) : destroy_(destroy) {}
+    explicit Pool(void (*destroy)(Object*), std::vector<Object*> shared = {})
+        : destroy_(destroy), shared_(std::move(shared)) {}
     void add(Object* object) {
         if (object == nullptr) return;
         objects_.push_back(object);
@@ -341,7 +346,8 @@ public:
     }
     Object* choose(Input& in) const {
         const uint8_t choice = in.byte();
-        if (choice == 255 || objects_.empty()) return nullptr;
+        if (choice == 255) return nullptr;
+        if (objects_.empty() || choice >= 128) return shared_.empty() ? nullptr : shared_[choice % shared_.size()];
         return objects_[objects_.size() - 1 - choice % objects_.size()];
     }
     void destroy(Input& in) {
@@ -361,8 +367,36 @@ private:
     }
 
     void (*destroy_)(Object*);
+    const std::vector<Object*> shared_;
     std::vector<Object*> objects_;
 };
+
+// Loaded once: loading costs more than all else that a program does. What programs load themselves is destroyed.
+struct Shared {
+    quoin_runtime* runtime;
+    std::vector<quoin_model*> models;
+    uint64_t memory_bytes;
+};
+
+const Shared& shared() {
+    // Never destroyed: at the end of the process LeakSanitizer looks after the destructors have run.
+    static const Shared& made = *new Shared([] {
+        Shared all{};
+        quoin_runtime_options options{};
+        options.struct_size = sizeof(options);
+        options.threads = 1;
+        all.runtime = make<quoin_runtime>([&](auto** out) { return quoin_runtime_create(&options, out); });
+        for (const std::string& path : model_paths()) {
+            all.models.push_back(make<quoin_model>([&](auto** out) {
+                return quoin_model_load_file(all.runtime, path.data(), path.size(), nullptr, out);
+            }));
+            require(all.models.back() != nullptr, "a model of the fuzz target does not load");
+        }
+        all.memory_bytes = quoin_runtime_memory_bytes(all.runtime);
+        return all;
+    }());
+    return made;
+}
 
 class Program {
 public:
@@ -409,8 +443,8 @@ private:
     std::deque<Host> hosts_;
     std::deque<std::unique_ptr<uint64_t[]>> kept_;
     std::deque<std::vector<int64_t>> shapes_;
-    Pool<quoin_runtime> runtimes_{quoin_runtime_destroy};
-    Pool<quoin_model> models_{quoin_model_destroy};
+    Pool<quoin_runtime> runtimes_{quoin_runtime_destroy, {shared().runtime}};
+    Pool<quoin_model> models_{quoin_model_destroy, shared().models};
     Pool<quoin_context> contexts_{quoin_context_destroy};
     Pool<quoin_sequence> sequences_{quoin_sequence_destroy};
     Pool<quoin_sampler> samplers_{quoin_sampler_destroy};
@@ -470,6 +504,7 @@ struct Progress {
     int32_t calls_left;
     double last = 0;
     static int32_t report(double fraction, void* user_data) {
+        if (user_data == nullptr) return 0;
         auto& progress = *static_cast<Progress*>(user_data);
         require(fraction >= progress.last && fraction <= 1.0, "progress does not rise");
         progress.last = fraction;
@@ -1011,9 +1046,12 @@ void Program::step(Call operation) {
 }
 
 void Program::run() {
-    constexpr int kMostSteps = 60;
+    constexpr int kMostSteps = 40;
+    int loads = 2;  // each costs as much as a hundred other calls
     for (int count = 0; count < kMostSteps && !in_.empty(); ++count) {
-        step(static_cast<Call>(in_.byte() % static_cast<uint8_t>(Call::kCount)));
+        const auto operation = static_cast<Call>(in_.byte() % static_cast<uint8_t>(Call::kCount));
+        const bool load = operation >= Call::LoadMemory && operation <= Call::LoadFile;
+        if (!load || loads-- > 0) step(operation);
     }
 }
 
@@ -1083,6 +1121,7 @@ Program::~Program() {
     for (const quoin_runtime* const runtime : runtimes_.all()) {
         require(quoin_runtime_memory_bytes(runtime) == 0, "memory is in use when everything is destroyed");
     }
+    require(quoin_runtime_memory_bytes(shared().runtime) == shared().memory_bytes, "a program left memory behind");
     while (!runtimes_.all().empty()) runtimes_.destroy(none);
     for (const Host& host : hosts_) require(host.blocks.empty(), "the host did not get everything back");
 }
@@ -1090,12 +1129,7 @@ Program::~Program() {
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-    for (const std::string& path : model_paths()) {
-        auto* const model = make<quoin_model>(
-            [&](auto** out) { return quoin_model_load_file(nullptr, path.data(), path.size(), nullptr, out); });
-        require(model != nullptr, "a model of the fuzz target does not load");
-        quoin_model_destroy(model);
-    }
+    static_cast<void>(shared());
     return 0;
 }
 

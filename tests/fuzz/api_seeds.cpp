@@ -34,9 +34,7 @@ private:
 
 Seed sequence_of(uint8_t model) {
     Seed seed;
-    seed.call(Call::CreateRuntime, {0, 0, 0, 0, 0, 0, 0, 0})
-        .call(Call::LoadMemory, {model, 0, 0, 0, 0, 0, 0, 0})
-        .call(Call::CreateContext, {0, 0, 0, 0, 0, 0})
+    seed.call(Call::CreateContext, {static_cast<uint8_t>(128 + model), 0, 0, 0, 0, 0})
         .call(Call::CreateSequence, {0, 0});
     return seed;
 }

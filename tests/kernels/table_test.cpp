@@ -1,8 +1,8 @@
 #include <cstring>
 
+#include "exec/machine_limits.h"
 #include "kernel_test.h"
 #include "kernels/isa_set.h"
-#include "kernels/limits.h"
 
 namespace quoin::test {
 namespace {

@@ -1,4 +1,4 @@
-#include "kernels/limits.h"
+#include "exec/machine_limits.h"
 
 #include <algorithm>
 #include <atomic>
