@@ -12,7 +12,7 @@ class QuoinConan(ConanFile):
     name = "quoin"
     description = "Runs neural networks on the CPU, inside your program"
     license = "MIT"
-    topics = ("inference", "llm", "gguf", "onnx", "cpu")
+    topics = ("inference", "llm", "gguf", "cpu")
     package_type = "library"
     settings = "os", "arch", "compiler", "build_type"
     options = {"shared": [True, False], "fPIC": [True, False], "tools": [True, False]}
@@ -27,7 +27,6 @@ class QuoinConan(ConanFile):
 
     def requirements(self):
         self.requires("pcre2/[>=10.39 <11]")
-        self.requires("utf8proc/[>=2.7 <3]")
         self.requires("nlohmann_json/[>=3.11 <4]", visible=False)
 
     def validate(self):

@@ -46,7 +46,7 @@ const char* quoin_build_info() {
 #elif defined(__GNUC__)
         ", gcc " __VERSION__
 #endif
-        ", pcre2, utf8proc";
+        ", pcre2";
 }
 
 const char* quoin_status_string(quoin_status status) {

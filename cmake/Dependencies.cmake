@@ -1,7 +1,7 @@
-# The libraries that Quoin links: quoin::pcre2, quoin::utf8proc, Threads::Threads.
+# The libraries that Quoin links: quoin::pcre2, Threads::Threads.
 # Installed with the package, because whoever links the static library must find them the same way.
 #
-# Distributions ship PCRE2 and utf8proc with a .pc file only (Debian), vcpkg and Conan with a CMake package of one name
+# Distributions ship PCRE2 with a .pc file only (Debian), vcpkg and Conan with a CMake package of one name
 # or another; a bare installation has the library alone. So: CMake package, else pkg-config, else search.
 
 # quoin_find_library(NAME HEADER <h> LIBRARY <lib> MODULE <.pc name> PACKAGES <name>... TARGETS <target>...)
@@ -69,5 +69,3 @@ endfunction()
 quoin_find_threads()
 quoin_find_library(pcre2 HEADER pcre2.h LIBRARY pcre2-8 MODULE libpcre2-8 PACKAGES PCRE2
                    TARGETS PCRE2::8BIT pcre2::pcre2)
-quoin_find_library(utf8proc HEADER utf8proc.h LIBRARY utf8proc MODULE libutf8proc
-                   PACKAGES utf8proc unofficial-utf8proc TARGETS utf8proc::utf8proc utf8proc)

@@ -34,7 +34,7 @@ endif()
 # ---- pkg-config
 
 # What the static library needs is needed by everyone who links it, so there it is not private.
-set(quoin_pc_requires "libpcre2-8, libutf8proc")
+set(quoin_pc_requires "libpcre2-8")
 set(quoin_pc_libs "${CMAKE_THREAD_LIBS_INIT}")
 foreach(library IN LISTS quoin_cxx_libraries)
     string(APPEND quoin_pc_libs " -l${library}")

@@ -52,6 +52,5 @@ want_build_packages() {
     want ninja-build "runs the build" has_command ninja
     want pkg-config "finds the libraries below" has_command pkg-config
     want libpcre2-dev "regular expressions of tokenizers" pkg-config --exists libpcre2-8
-    want libutf8proc-dev "Unicode normalisation and categories" pkg-config --exists libutf8proc
     want nlohmann-json3-dev "JSON, in descriptions of models" pkg-config --exists nlohmann_json
 }

@@ -30,6 +30,4 @@ if ! { cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DQUOIN_BUILD_
 fi
 
 echo >&2
-prompt="Once upon a time"
-printf '%s' "$prompt"  # the tool prints only what follows it
-exec "$build/bin/quoin" generate --prompt "$prompt" --tokens 200 --temperature 0.8 --seed "${SEED:-7}" --stats
+exec "$build/bin/quoin" generate --tokens 300 --temperature 0.6 --seed "${SEED:-2}" --stats

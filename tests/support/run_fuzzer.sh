@@ -15,4 +15,4 @@ else
 fi
 # shellcheck disable=SC2086  # two folders
 exec "$target" -max_total_time="${QUOIN_FUZZ_SECONDS:-60}" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 \
-    -max_len=65536 -artifact_prefix="$corpus.failed/" -print_final_stats=1 -verbosity=0 $exec_corpora
+    -max_len=65536 -entropic=0 -artifact_prefix="$corpus.failed/" -print_final_stats=1 -verbosity=0 $exec_corpora
