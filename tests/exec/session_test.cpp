@@ -3,71 +3,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
-#include <new>
 #include <thread>
 
 #include "ops/op_test.h"
-
-namespace {
-
-// Every allocation of this executable, of any thread.
-std::atomic<int64_t> allocations{0};
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-    allocations.fetch_add(1, std::memory_order_relaxed);
-    const std::size_t whole = (bytes + alignment - 1) / alignment * alignment;
-    void* const block = std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
-    if (block == nullptr) throw std::bad_alloc();
-    return block;
-}
-
-}  // namespace
-
-void* operator new(std::size_t bytes) {
-    return counted(bytes, alignof(std::max_align_t));
-}
-void* operator new[](std::size_t bytes) {
-    return counted(bytes, alignof(std::max_align_t));
-}
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-    return counted(bytes, static_cast<std::size_t>(alignment));
-}
-void* operator new[](std::size_t bytes, std::align_val_t alignment) {
-    return counted(bytes, static_cast<std::size_t>(alignment));
-}
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-    allocations.fetch_add(1, std::memory_order_relaxed);
-    return std::malloc(bytes == 0 ? 1 : bytes);
-}
-void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
-    allocations.fetch_add(1, std::memory_order_relaxed);
-    return std::malloc(bytes == 0 ? 1 : bytes);
-}
-void operator delete(void* block) noexcept {
-    std::free(block);
-}
-void operator delete[](void* block) noexcept {
-    std::free(block);
-}
-void operator delete(void* block, std::size_t) noexcept {
-    std::free(block);
-}
-void operator delete[](void* block, std::size_t) noexcept {
-    std::free(block);
-}
-void operator delete(void* block, std::align_val_t) noexcept {
-    std::free(block);
-}
-void operator delete[](void* block, std::align_val_t) noexcept {
-    std::free(block);
-}
-void operator delete(void* block, std::size_t, std::align_val_t) noexcept {
-    std::free(block);
-}
-void operator delete[](void* block, std::size_t, std::align_val_t) noexcept {
-    std::free(block);
-}
+#include "support/allocation_count.h"
 
 namespace quoin::test {
 namespace {
@@ -146,9 +85,9 @@ TEST_CASE("a run whose shapes were seen before allocates nothing") {
     session.set_input(1, view_of(ids));
     const auto allocated_by_run = [&](const Tensor& x) {
         session.set_input(0, view_of(x));
-        const int64_t before = allocations.load();
+        const int64_t before = allocation_count();
         const bool ok = session.run().ok();
-        const int64_t after = allocations.load();
+        const int64_t after = allocation_count();
         REQUIRE(ok);
         return after - before;
     };
@@ -430,10 +369,10 @@ TEST_CASE("a cached run with several threads allocates nothing", "[threaded]") {
         session.set_input(index++, view_of(*each));
     }
     REQUIRE(session.run().ok());
-    const int64_t before = allocations.load();
+    const int64_t before = allocation_count();
     bool ok = true;
     for (int round = 0; round < 10; ++round) ok = session.run().ok() && ok;
-    const int64_t after = allocations.load();
+    const int64_t after = allocation_count();
     CHECK(ok);
     CHECK(after == before);
 }

@@ -1,4 +1,5 @@
 // Writes the seed corpus of api_fuzz into a folder: api_seeds FOLDER
+#include <array>
 #include <cstdio>
 #include <fstream>
 #include <string>
@@ -52,7 +53,7 @@ int main(int argc, char** argv) {
         file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
         saved = saved && file.good();
     };
-    for (const uint8_t model : {0, 1, 2}) {
+    for (const auto model : std::to_array<uint8_t>({0, 1, 2})) {
         Seed seed = sequence_of(model);
         seed.call(Call::AppendTokens, {0, 4, 3, 4, 5, 3, 0})
             .text(Call::AppendText, 0, "ab a<x>", {0})
@@ -64,7 +65,7 @@ int main(int argc, char** argv) {
             .call(Call::ReadTokens, {0, 0});
         save(("generate-" + std::to_string(model)).c_str(), seed.bytes());
     }
-    for (const uint8_t model : {0, 1, 3}) {
+    for (const auto model : std::to_array<uint8_t>({0, 1, 3})) {
         Seed seed;
         seed.call(Call::LoadFile, {0, 0, 0, 0, 0, 0, model})
             .text(Call::Encode, 0, "ab \xC3\xA9 a<x>b\n", {3, 0})

@@ -1,33 +1,11 @@
 // A decode step after the first asks nobody for memory.
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include "llm/sequence.h"
+#include "support/allocation_count.h"
 #include "support/catch.h"
 #include "support/language_model.h"
 
 using namespace quoin;
 using namespace quoin::test;
-
-namespace {
-
-std::atomic<int64_t> allocations{0};
-
-}  // namespace
-
-// Counts for the whole test program; the default forms of array and nothrow new end here, too.
-void* operator new(std::size_t bytes) {
-    allocations.fetch_add(1, std::memory_order_relaxed);
-    if (void* const block = std::malloc(bytes == 0 ? 1 : bytes)) return block;
-    throw std::bad_alloc();
-}
-void operator delete(void* block) noexcept {
-    std::free(block);
-}
-void operator delete(void* block, std::size_t) noexcept {
-    std::free(block);
-}
 
 TEST_CASE("decode steps after the first allocate nothing") {
     const auto context = make_context(tiny_model(make_runtime(2)), {.kv_tokens = 512});
@@ -35,7 +13,7 @@ TEST_CASE("decode steps after the first allocate nothing") {
     std::vector<int64_t> after_token;
     after_token.reserve(256);
     const PieceCallback callback = [&](std::string_view, int32_t) {
-        after_token.push_back(allocations.load(std::memory_order_relaxed));
+        after_token.push_back(allocation_count());
         return true;
     };
     auto sampler = Sampler::make({.repetition_penalty = 1.1F, .top_k = 40, .top_p = 0.9F, .temperature = 0.7F});
