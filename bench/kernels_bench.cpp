@@ -79,8 +79,9 @@ constexpr Format kFormats[] = {
     {"f32", DType::F32, &KernelTable::linear_f32, &KernelTable::pack_f32},
     {"f16", DType::F16, &KernelTable::linear_f16, &KernelTable::pack_f16},
     {"bf16", DType::BF16, &KernelTable::linear_bf16, &KernelTable::pack_bf16},
-    {"q8_0", DType::Q8_0, &KernelTable::linear_q8_0, &KernelTable::pack_q8_0},
-    {"q4_0", DType::Q4_0, &KernelTable::linear_q4_0, &KernelTable::pack_q4_0},
+#define QUOIN_BLOCK_FORMAT(type, name) {#name, DType::type, &KernelTable::linear_##name, &KernelTable::pack_##name},
+#include "kernels/block_formats.inc"
+#undef QUOIN_BLOCK_FORMAT
 };
 
 // Bytes that are harmless in every format: no NaN, no subnormal scale. The values do not matter for the time.

@@ -53,7 +53,7 @@ namespace quoin {
     X(TQ1_0, 134, "tq1_0", 256, 54)       \
     X(TQ2_0, 135, "tq2_0", 256, 66)       \
     X(MXFP4, 139, "mxfp4", 32, 17)        \
-    X(Q8Row, 200, "q8_row", 32, 40) /* activations quantised row by row, see kernels/layout.h */
+    X(Q8Row, 200, "q8_row", 128, 228) /* activations quantised row by row, see kernels/layout.h */
 
 enum class DType : uint8_t {
     Undefined = 0,

@@ -3,8 +3,8 @@
 namespace quoin {
 namespace {
 
-// Rows that share one conversion of a weight chunk; their sums are 12 KiB of stack.
-constexpr int64_t kRowBlock = 96;
+// Rows that share one conversion of a weight chunk; their sums are 30 KiB of stack.
+constexpr int64_t kRowBlock = 240;
 static_assert(kRowBlock % kFloatTileRows == 0 && kRowBlock % kIntegerTileRows == 0);
 
 QUOIN_INLINE void write_row(const float* sums, const float* bias, const float* residual, int64_t columns, float* dst) {

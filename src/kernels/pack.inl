@@ -1,4 +1,4 @@
-// Rows in the file's layout to one panel. All are transpositions of 16- or 32-bit lanes.
+// Rows of plain types to one panel: transpositions of 16- or 32-bit lanes.
 
 namespace quoin {
 namespace {
@@ -43,40 +43,6 @@ void pack_bf16(const std::byte* src, int64_t stride_bytes, int64_t columns, int6
         const uint16_t value = c < columns ? read<uint16_t>(src + c * stride_bytes + (inner - 1) * 2) : uint16_t{0};
         write<uint32_t>(last + c * 4, value);
     }
-}
-
-// kQuads lanes of four bytes per block after its f16 scale; `flip` is added to every lane bit by bit.
-template <int kQuads>
-QUOIN_INLINE void pack_blocks(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner, uint32_t flip,
-                              std::byte* panel) {
-    constexpr int64_t kFileBytes = 2 + kQuads * 4;
-    constexpr int64_t kBlockBytes = kFileBytes * kPanelColumns;
-    constexpr int64_t kStep = 4;
-    const int64_t blocks = inner / 32;
-    for (int64_t begin = 0; begin < blocks; begin += kStep) {
-        const int64_t end = smaller(begin + kStep, blocks);
-        for (int64_t c = 0; c < kPanelColumns; ++c) {
-            const std::byte* const row = src + c * stride_bytes;
-            if (c < columns) prefetch_row(row + end * kFileBytes, (end - begin) * kFileBytes);
-            for (int64_t b = begin; b < end; ++b) {
-                const std::byte* const from = row + b * kFileBytes;
-                std::byte* const to = panel + b * kBlockBytes;
-                for (int64_t q = 0; q < kQuads; ++q) {
-                    const uint32_t quad = c < columns ? read<uint32_t>(from + 2 + q * 4) : 0U;
-                    write<uint32_t>(to + (q * kPanelColumns + c) * 4, quad ^ flip);
-                }
-                const uint16_t scale = c < columns ? read<uint16_t>(from) : uint16_t{0};
-                write<uint16_t>(to + kQuads * kPanelColumns * 4 + c * 2, scale);
-            }
-        }
-    }
-}
-
-void pack_q8_0(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner, std::byte* panel) {
-    pack_blocks<8>(src, stride_bytes, columns, inner, 0x80808080U, panel);
-}
-void pack_q4_0(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner, std::byte* panel) {
-    pack_blocks<4>(src, stride_bytes, columns, inner, 0U, panel);
 }
 
 }  // namespace

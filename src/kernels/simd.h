@@ -12,6 +12,17 @@
 // After the parameters of a lambda.
 #define QUOIN_LAMBDA_INLINE __attribute__((always_inline))
 
+namespace quoin {
+namespace {
+
+// What the bytes of a weight may be when they meet a dot product (linear_integer.inl). Any: what this instruction set
+// multiplies without limits. The others are for instruction sets that add pairs of products in 16 bits: unsigned bytes
+// up to a limit that says how many pairs fit, or signed ones.
+enum class Bytes { Any, UpTo15, UpTo31, UpTo63, Signed };
+
+}  // namespace
+}  // namespace quoin
+
 #if defined(QUOIN_ISA_AVX512VNNI)
 #define QUOIN_TABLE kernel_table_avx512vnni
 #include "kernels/simd_avx512.h"
@@ -28,6 +39,19 @@
 
 namespace quoin {
 namespace {
+
+// Compile-time loops over intrinsics that want constants: body(Constant<0>{}) ... body(Constant<kCount - 1>{}).
+template <int kValue>
+struct Constant {
+    constexpr operator int() const { return kValue; }  // NOLINT(google-explicit-constructor)
+};
+template <int kCount, int kNext = 0, class Body>
+QUOIN_INLINE void for_constant(Body body) {
+    if constexpr (kNext < kCount) {
+        body(Constant<kNext>{});
+        for_constant<kCount, kNext + 1>(body);
+    }
+}
 
 // Vectors that make one row of a panel, and bytes of a vector.
 constexpr int kPanelVectors = static_cast<int>(kPanelColumns / kLanes);

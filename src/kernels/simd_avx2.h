@@ -136,6 +136,39 @@ QUOIN_INLINE void store_as_bytes(std::byte* p, Ints x) {
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
 }
 
+QUOIN_INLINE Ints or_ints(Ints a, Ints b) {
+    return _mm256_or_si256(a, b);
+}
+QUOIN_INLINE Ints xor_ints(Ints a, Ints b) {
+    return _mm256_xor_si256(a, b);
+}
+// kLanes bytes as lanes.
+QUOIN_INLINE Ints load_bytes(const std::byte* p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+QUOIN_INLINE Ints load_signed_bytes(const std::byte* p) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+// ---- Bytes ----
+QUOIN_INLINE Ints broadcast_byte(int x) {
+    return _mm256_set1_epi8(static_cast<char>(x));
+}
+QUOIN_INLINE Ints add_bytes(Ints a, Ints b) {
+    return _mm256_add_epi8(a, b);
+}
+// 16-bit lanes to the left by kBits, or to the right by -kBits.
+template <int kBits>
+QUOIN_INLINE Ints shift_words(Ints x) {
+    if constexpr (kBits > 0) return _mm256_slli_epi16(x, kBits);
+    if constexpr (kBits < 0) return _mm256_srli_epi16(x, -kBits);
+    return x;
+}
+// table[index] for every byte, index below 16.
+QUOIN_INLINE Ints look_up(const int8_t* table, Ints index) {
+    const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), index);
+}
+
 // ---- Halves ----
 QUOIN_INLINE Floats load_f16(const std::byte* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
@@ -182,31 +215,58 @@ QUOIN_INLINE Ints broadcast_quad(const std::byte* p) {
     __builtin_memcpy(&quad, p, 4);
     return _mm256_set1_epi32(quad);
 }
-constexpr float kNibbleFactor = 1;
-QUOIN_INLINE Ints low_nibbles(Ints x) {
-    return _mm256_and_si256(x, _mm256_set1_epi8(15));
+QUOIN_INLINE Ints add_words(Ints a, Ints b) {
+    return _mm256_add_epi16(a, b);
 }
-QUOIN_INLINE Ints high_nibbles(Ints x) {
-    return _mm256_and_si256(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15));
+QUOIN_INLINE Ints add_pairs(Ints words) {
+    return _mm256_madd_epi16(words, _mm256_set1_epi16(1));
 }
-QUOIN_INLINE Ints nibble_dot_begin(const std::byte*) {
-    return _mm256_setzero_si256();
+QUOIN_INLINE Ints shift_right_by(Ints x, int bits) {
+    return _mm256_sra_epi32(x, _mm_cvtsi32_si128(bits));
 }
-QUOIN_INLINE Ints nibble_dot_step(Ints state, Ints weights, Ints activations) {
-    return _mm256_add_epi16(state, _mm256_maddubs_epi16(weights, activations));
-}
-QUOIN_INLINE Ints nibble_dot_end(Ints state, const std::byte* offset) {
-    const __m256i eighths = _mm256_srai_epi32(broadcast_quad(offset), 4);  // -8 * sum of activations
-    return _mm256_add_epi32(_mm256_madd_epi16(state, _mm256_set1_epi16(1)), eighths);
-}
-QUOIN_INLINE Ints byte_dot_begin(const std::byte*) {
-    return _mm256_setzero_si256();
-}
-QUOIN_INLINE Ints byte_dot_step(Ints state, Ints weights, Ints activations) {
-    const __m256i value = _mm256_xor_si256(weights, _mm256_set1_epi8(-128));
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(value), _mm256_sign_epi8(activations, value));
-    return _mm256_add_epi32(state, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
+constexpr bool kDotsAnyBytes = false;
+constexpr int kAnyBytesOffset = 0;
+template <Bytes kBytes, bool kOffset>
+struct ByteDot {
+    // Steps whose pairs of products stay below 32768 together.
+    static constexpr int kFit = kBytes == Bytes::UpTo15   ? 8
+                                : kBytes == Bytes::UpTo31 ? 4
+                                : kBytes == Bytes::UpTo63 ? 2
+                                                          : 1;
+    Ints pairs;
+    Ints sum;
+
+    QUOIN_INLINE void begin(const std::byte*) { pairs = sum = broadcast_int(0); }
+    template <int kStep, int kSteps>
+    QUOIN_INLINE void step(Ints weights, Ints activations) {
+        const Ints products = multiply(weights, activations);
+        pairs = kStep % kFit == 0 ? products : add_words(pairs, products);
+        if constexpr (kStep % kFit == kFit - 1 || kStep == kSteps - 1) sum = add_ints(sum, add_pairs(pairs));
+    }
+    // Steps in any order.
+    QUOIN_INLINE void any_step(Ints weights, Ints activations) {
+        sum = add_ints(sum, add_pairs(multiply(weights, activations)));
+    }
+    // weight = byte - taken_off, a power of two.
+    QUOIN_INLINE Ints end(const std::byte* offset, int taken_off) const {
+        if constexpr (kBytes == Bytes::Signed || !kOffset) {
+            return sum;
+        } else {
+            return add_ints(
+                sum, shift_right_by(broadcast_quad(offset), 7 - __builtin_ctz(static_cast<unsigned>(taken_off))));
+        }
+    }
+
+private:
+    static QUOIN_INLINE Ints multiply(Ints weights, Ints activations) {
+        if constexpr (kBytes == Bytes::Signed) {
+            // |w| <= 128 times sign(w) * a: two products stay below 32768, so vpmaddubsw does not saturate.
+            return _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(activations, weights));
+        } else {
+            return _mm256_maddubs_epi16(weights, activations);
+        }
+    }
+};
 
 // ---- Peaks ----
 template <class T>

@@ -138,6 +138,39 @@ QUOIN_INLINE void store_as_bytes(std::byte* p, Ints x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x));
 }
 
+QUOIN_INLINE Ints or_ints(Ints a, Ints b) {
+    return _mm512_or_si512(a, b);
+}
+QUOIN_INLINE Ints xor_ints(Ints a, Ints b) {
+    return _mm512_xor_si512(a, b);
+}
+// kLanes bytes as lanes.
+QUOIN_INLINE Ints load_bytes(const std::byte* p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+QUOIN_INLINE Ints load_signed_bytes(const std::byte* p) {
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+// ---- Bytes ----
+QUOIN_INLINE Ints broadcast_byte(int x) {
+    return _mm512_set1_epi8(static_cast<char>(x));
+}
+QUOIN_INLINE Ints add_bytes(Ints a, Ints b) {
+    return _mm512_add_epi8(a, b);
+}
+// 16-bit lanes to the left by kBits, or to the right by -kBits.
+template <int kBits>
+QUOIN_INLINE Ints shift_words(Ints x) {
+    if constexpr (kBits > 0) return _mm512_slli_epi16(x, kBits);
+    if constexpr (kBits < 0) return _mm512_srli_epi16(x, -kBits);
+    return x;
+}
+// table[index] for every byte, index below 16.
+QUOIN_INLINE Ints look_up(const int8_t* table, Ints index) {
+    const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), index);
+}
+
 // ---- Halves ----
 QUOIN_INLINE Floats load_f16(const std::byte* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
@@ -190,62 +223,81 @@ QUOIN_INLINE Ints broadcast_quad(const std::byte* p) {
 }
 
 #if defined(QUOIN_ISA_AVX512VNNI)
-// Nibbles of every byte, times kNibbleFactor. Sixteen-fold costs no more than alone, and makes the offset that takes
-// the unsigned weights back to signed the same -128 * sum of activations for nibbles and bytes.
-constexpr float kNibbleFactor = 16;
-QUOIN_INLINE Ints low_nibbles(Ints x) {
-    return _mm512_and_si512(_mm512_slli_epi16(x, 4), _mm512_set1_epi8(-16));
-}
-QUOIN_INLINE Ints high_nibbles(Ints x) {
-    return _mm512_and_si512(x, _mm512_set1_epi8(-16));
-}
-// One block of 32 K: begin, eight steps, end = kNibbleFactor * sum of (nibble - 8) * a. The offset is that of Q8Row.
-QUOIN_INLINE Ints nibble_dot_begin(const std::byte* offset) {
-    return broadcast_quad(offset);
-}
-QUOIN_INLINE Ints nibble_dot_step(Ints state, Ints weights, Ints activations) {
-    return _mm512_dpbusd_epi32(state, weights, activations);
-}
-QUOIN_INLINE Ints nibble_dot_end(Ints state, const std::byte*) {
-    return state;
-}
-// The same for weights stored as value + 128: sum of value * a.
-QUOIN_INLINE Ints byte_dot_begin(const std::byte* offset) {
-    return broadcast_quad(offset);
-}
-QUOIN_INLINE Ints byte_dot_step(Ints state, Ints weights, Ints activations) {
-    return _mm512_dpbusd_epi32(state, weights, activations);
-}
+// Dot products of 16 or 32 bytes of weights and activations in steps of 4 to a lane. `offset`: -128 x the sum of the
+// activations, as it stands in Q8Row.
+constexpr bool kDotsAnyBytes = true;
+constexpr int kAnyBytesOffset = 128;  // unsigned bytes: number + 128
+template <Bytes, bool>
+struct ByteDot {
+    Ints state;
+    QUOIN_INLINE void begin(const std::byte* offset) { state = broadcast_quad(offset); }
+    template <int, int>
+    QUOIN_INLINE void step(Ints weights, Ints activations) {
+        any_step(weights, activations);
+    }
+    QUOIN_INLINE void any_step(Ints weights, Ints activations) {
+        state = _mm512_dpbusd_epi32(state, weights, activations);
+    }
+    QUOIN_INLINE Ints end(const std::byte*, int) const { return state; }
+};
 #else
-constexpr float kNibbleFactor = 1;
-QUOIN_INLINE Ints low_nibbles(Ints x) {
-    return _mm512_and_si512(x, _mm512_set1_epi8(15));
+QUOIN_INLINE Ints add_words(Ints a, Ints b) {
+    return _mm512_add_epi16(a, b);
 }
-QUOIN_INLINE Ints high_nibbles(Ints x) {
-    return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15));
+QUOIN_INLINE Ints add_pairs(Ints words) {
+    return _mm512_madd_epi16(words, _mm512_set1_epi16(1));
 }
-QUOIN_INLINE Ints nibble_dot_begin(const std::byte*) {
-    return _mm512_setzero_si512();
+QUOIN_INLINE Ints shift_right_by(Ints x, int bits) {
+    return _mm512_sra_epi32(x, _mm_cvtsi32_si128(bits));
 }
-// 16-bit sums: 8 steps of two products <= 15 * 127 stay below 32768.
-QUOIN_INLINE Ints nibble_dot_step(Ints state, Ints weights, Ints activations) {
-    return _mm512_add_epi16(state, _mm512_maddubs_epi16(weights, activations));
-}
-QUOIN_INLINE Ints nibble_dot_end(Ints state, const std::byte* offset) {
-    const __m512i eighths = _mm512_srai_epi32(broadcast_quad(offset), 4);  // -8 * sum of activations
-    return _mm512_add_epi32(_mm512_madd_epi16(state, _mm512_set1_epi16(1)), eighths);
-}
-QUOIN_INLINE Ints byte_dot_begin(const std::byte*) {
-    return _mm512_setzero_si512();
-}
-// |w| <= 128 times sign(w) * a: two products stay below 32768, so vpmaddubsw does not saturate.
-QUOIN_INLINE Ints byte_dot_step(Ints state, Ints weights, Ints activations) {
-    const __m512i value = _mm512_xor_si512(weights, _mm512_set1_epi8(-128));
-    const __mmask64 negative = _mm512_movepi8_mask(value);
+QUOIN_INLINE Ints multiply_signed(Ints weights, Ints activations) {
+    const __mmask64 negative = _mm512_movepi8_mask(weights);
     const __m512i activation = _mm512_mask_sub_epi8(activations, negative, _mm512_setzero_si512(), activations);
-    const __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(value), activation);
-    return _mm512_add_epi32(state, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+    return _mm512_maddubs_epi16(_mm512_abs_epi8(weights), activation);
 }
+constexpr bool kDotsAnyBytes = false;
+constexpr int kAnyBytesOffset = 0;
+template <Bytes kBytes, bool kOffset>
+struct ByteDot {
+    // Steps whose pairs of products stay below 32768 together.
+    static constexpr int kFit = kBytes == Bytes::UpTo15   ? 8
+                                : kBytes == Bytes::UpTo31 ? 4
+                                : kBytes == Bytes::UpTo63 ? 2
+                                                          : 1;
+    Ints pairs;
+    Ints sum;
+
+    QUOIN_INLINE void begin(const std::byte*) { pairs = sum = broadcast_int(0); }
+    template <int kStep, int kSteps>
+    QUOIN_INLINE void step(Ints weights, Ints activations) {
+        const Ints products = multiply(weights, activations);
+        pairs = kStep % kFit == 0 ? products : add_words(pairs, products);
+        if constexpr (kStep % kFit == kFit - 1 || kStep == kSteps - 1) sum = add_ints(sum, add_pairs(pairs));
+    }
+    // Steps in any order.
+    QUOIN_INLINE void any_step(Ints weights, Ints activations) {
+        sum = add_ints(sum, add_pairs(multiply(weights, activations)));
+    }
+    // weight = byte - taken_off, a power of two.
+    QUOIN_INLINE Ints end(const std::byte* offset, int taken_off) const {
+        if constexpr (kBytes == Bytes::Signed || !kOffset) {
+            return sum;
+        } else {
+            return add_ints(
+                sum, shift_right_by(broadcast_quad(offset), 7 - __builtin_ctz(static_cast<unsigned>(taken_off))));
+        }
+    }
+
+private:
+    static QUOIN_INLINE Ints multiply(Ints weights, Ints activations) {
+        if constexpr (kBytes == Bytes::Signed) {
+            // |w| <= 128 times sign(w) * a: two products stay below 32768, so vpmaddubsw does not saturate.
+            return multiply_signed(weights, activations);
+        } else {
+            return _mm512_maddubs_epi16(weights, activations);
+        }
+    }
+};
 #endif
 
 // ---- Peaks ----

@@ -148,6 +148,43 @@ QUOIN_INLINE void store_as_bytes(std::byte* p, Ints x) {
     for (int i = 0; i < 4; ++i) p[i] = static_cast<std::byte>(static_cast<int8_t>(x[i]));
 }
 
+QUOIN_INLINE Ints or_ints(Ints a, Ints b) {
+    return a | b;
+}
+QUOIN_INLINE Ints xor_ints(Ints a, Ints b) {
+    return a ^ b;
+}
+QUOIN_INLINE Ints load_bytes(const std::byte* p) {
+    uint8_t bytes[4];
+    __builtin_memcpy(bytes, p, sizeof(bytes));
+    return Ints{bytes[0], bytes[1], bytes[2], bytes[3]};
+}
+QUOIN_INLINE Ints load_signed_bytes(const std::byte* p) {
+    int8_t bytes[4];
+    __builtin_memcpy(bytes, p, sizeof(bytes));
+    return Ints{bytes[0], bytes[1], bytes[2], bytes[3]};
+}
+// ---- Bytes ----
+typedef uint8_t UnsignedBytes __attribute__((vector_size(16)));
+typedef uint16_t UnsignedShorts __attribute__((vector_size(16)));
+QUOIN_INLINE Ints broadcast_byte(int x) {
+    return (Ints)((UnsignedInts)broadcast_int(x & 255) * 0x01010101U);
+}
+QUOIN_INLINE Ints add_bytes(Ints a, Ints b) {
+    return (Ints)((UnsignedBytes)a + (UnsignedBytes)b);
+}
+template <int kBits>
+QUOIN_INLINE Ints shift_words(Ints x) {
+    if constexpr (kBits > 0) return (Ints)((UnsignedShorts)x << kBits);
+    if constexpr (kBits < 0) return (Ints)((UnsignedShorts)x >> -kBits);
+    return x;
+}
+QUOIN_INLINE Ints look_up(const int8_t* table, Ints index) {
+    UnsignedBytes number;
+    for (int i = 0; i < 16; ++i) number[i] = static_cast<uint8_t>(table[((UnsignedBytes)index)[i]]);
+    return (Ints)number;
+}
+
 // ---- Halves ----
 // The exponent of a half moved to a float's place is 112 too small; a multiplication repairs it, subnormals included.
 QUOIN_INLINE Floats widen_f16(Ints halves) {
@@ -221,13 +258,6 @@ QUOIN_INLINE Ints broadcast_quad(const std::byte* p) {
     __builtin_memcpy(&quad, p, 4);
     return broadcast_int(quad);
 }
-constexpr float kNibbleFactor = 1;
-QUOIN_INLINE Ints low_nibbles(Ints x) {
-    return x & broadcast_int(0x0F0F0F0F);
-}
-QUOIN_INLINE Ints high_nibbles(Ints x) {
-    return (x >> 4) & broadcast_int(0x0F0F0F0F);
-}
 // Bytes in even and odd places as 16-bit numbers, then two multiplications of pairs: exact for any bytes.
 QUOIN_INLINE Ints byte_dot(Ints state, Ints weights, Ints activations) {
     const Shorts even = (Shorts)(weights & broadcast_int(0x00FF00FF));
@@ -246,21 +276,21 @@ QUOIN_INLINE Ints byte_dot(Ints state, Ints weights, Ints activations) {
     return state;
 #endif
 }
-QUOIN_INLINE Ints nibble_dot_begin(const std::byte* offset) {
-    return broadcast_quad(offset) >> 4;  // -8 * sum of activations
-}
-QUOIN_INLINE Ints nibble_dot_step(Ints state, Ints weights, Ints activations) {
-    return byte_dot(state, weights, activations);
-}
-QUOIN_INLINE Ints nibble_dot_end(Ints state, const std::byte*) {
-    return state;
-}
-QUOIN_INLINE Ints byte_dot_begin(const std::byte* offset) {
-    return broadcast_quad(offset);
-}
-QUOIN_INLINE Ints byte_dot_step(Ints state, Ints weights, Ints activations) {
-    return byte_dot(state, weights, activations);
-}
+// Dot products of 16 or 32 bytes of weights and activations in steps of 4 to a lane. `offset`: -128 x the sum of the
+// activations, as it stands in Q8Row.
+constexpr bool kDotsAnyBytes = true;
+constexpr int kAnyBytesOffset = 128;  // unsigned bytes: number + 128
+template <Bytes, bool>
+struct ByteDot {
+    Ints state;
+    QUOIN_INLINE void begin(const std::byte* offset) { state = broadcast_quad(offset); }
+    template <int, int>
+    QUOIN_INLINE void step(Ints weights, Ints activations) {
+        any_step(weights, activations);
+    }
+    QUOIN_INLINE void any_step(Ints weights, Ints activations) { state = byte_dot(state, weights, activations); }
+    QUOIN_INLINE Ints end(const std::byte*, int) const { return state; }
+};
 
 // ---- Peaks ----
 template <class T>

@@ -7,28 +7,10 @@
 
 #include "kernels/layout.h"
 #include "ops/op_kernel.h"
+#include "ops/weight_kernels.h"
 
 namespace quoin {
 namespace {
-
-using DequantizeKernel = void (*)(const std::byte* row, int64_t count, float* dst);
-using UnpackKernel = void (*)(const std::byte* panel, int64_t column, int64_t inner, float* dst);
-
-struct TableKernels {
-    DequantizeKernel dequantize;
-    UnpackKernel unpack;
-};
-
-TableKernels table_kernels(const KernelTable& table, DType dtype) {
-    switch (dtype) {
-        case DType::F32: return {table.dequantize_f32, table.unpack_column_f32};
-        case DType::F16: return {table.dequantize_f16, table.unpack_column_f16};
-        case DType::BF16: return {table.dequantize_bf16, table.unpack_column_bf16};
-        case DType::Q8_0: return {table.dequantize_q8_0, table.unpack_column_q8_0};
-        case DType::Q4_0: return {table.dequantize_q4_0, table.unpack_column_q4_0};
-        default: return {};
-    }
-}
 
 // Indices are i32 or i64; negative ones count from the end where the op allows it.
 int64_t index_at(const TensorView& indices, int64_t position) {
@@ -41,7 +23,7 @@ Status out_of_range(std::string_view node, int64_t index, int64_t limit) {
 
 class Embedding final : public PreparedNode {
 public:
-    Embedding(std::string name, DType dtype, Layout layout, const Shape& table, TableKernels kernels)
+    Embedding(std::string name, DType dtype, Layout layout, const Shape& table, WeightKernels kernels)
         : name_(std::move(name)), dtype_(dtype), layout_(layout), table_(table), kernels_(kernels) {}
 
     Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
@@ -55,7 +37,8 @@ public:
         const int64_t inner = table_[1];
         float* const dst = arguments.outputs[0].as<float>() + task * inner;
         if (layout_ == Layout::Panels) {
-            kernels_.unpack(table + id / kPanelColumns * panel_bytes(dtype_, inner), id % kPanelColumns, inner, dst);
+            kernels_.unpack_column(table + id / kPanelColumns * panel_bytes(dtype_, inner), id % kPanelColumns, inner,
+                                   dst);
         } else {
             kernels_.dequantize(table + id * static_cast<int64_t>(byte_size(dtype_, inner).value_or(0)), inner, dst);
         }
@@ -67,7 +50,7 @@ private:
     DType dtype_;
     Layout layout_;
     Shape table_;
-    TableKernels kernels_;
+    WeightKernels kernels_;
 };
 
 Status infer_embedding(InferContext& context) {
@@ -87,7 +70,7 @@ Status infer_embedding(InferContext& context) {
 Result<std::unique_ptr<PreparedNode>> prepare_embedding(const PrepareContext& context) {
     const Constant* const table = context.constant(0);
     if (table == nullptr) return context.fail(StatusCode::Unsupported, "the table is no constant");
-    const TableKernels kernels = table_kernels(context.kernels(), table->dtype());
+    const WeightKernels kernels = weight_kernels(context.kernels(), table->dtype());
     if (kernels.dequantize == nullptr) {
         return context.fail(StatusCode::Unsupported, "no kernel reads rows of ", dtype_name(table->dtype()));
     }

@@ -11,37 +11,17 @@
 #include "kernels/layout.h"
 #include "ops/infer_rules.h"
 #include "ops/op_kernel.h"
+#include "ops/weight_kernels.h"
 
 namespace quoin {
 namespace {
 
-using LinearKernel = void (*)(const LinearArgs&);
-using PackKernel = void (*)(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner,
-                            std::byte* panel);
-
-using UnpackKernel = void (*)(const std::byte* panel, int64_t column, int64_t inner, float* dst);
-
-struct WeightKernels {
-    Kernel name;
-    LinearKernel linear;
-    PackKernel pack;
-    UnpackKernel unpack;
-};
-
-// Null pointers for dtypes without kernels.
-WeightKernels weight_kernels(const KernelTable& table, DType dtype) {
-    switch (dtype) {
-        case DType::F32: return {Kernel::linear_f32, table.linear_f32, table.pack_f32, table.unpack_column_f32};
-        case DType::F16: return {Kernel::linear_f16, table.linear_f16, table.pack_f16, table.unpack_column_f16};
-        case DType::BF16: return {Kernel::linear_bf16, table.linear_bf16, table.pack_bf16, table.unpack_column_bf16};
-        case DType::Q8_0: return {Kernel::linear_q8_0, table.linear_q8_0, table.pack_q8_0, table.unpack_column_q8_0};
-        case DType::Q4_0: return {Kernel::linear_q4_0, table.linear_q4_0, table.pack_q4_0, table.unpack_column_q4_0};
-        default: return {};
-    }
+// Rows of a task: as many as stay in a second-level cache of 1 MiB or more while a panel passes over them.
+constexpr int64_t kMostTaskRows = 240;
+constexpr int64_t kTaskBytes = 900 << 10;
+int64_t task_rows(int64_t row_bytes) {
+    return std::clamp<int64_t>(kTaskBytes / std::max<int64_t>(row_bytes, 1) / 12 * 12, 48, kMostTaskRows);
 }
-
-// Rows of a task: small enough that GatedLinear's two scratch tiles stay in the second-level cache.
-constexpr int64_t kTaskRows = 240;
 
 int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -49,8 +29,8 @@ int64_t divide_up(int64_t a, int64_t b) {
 
 // Tasks are (block of rows) x (run of panels). With few rows the weights decide: long runs stream best, about eight per
 // thread even out disturbed cores. With many rows one panel is already milliseconds of work.
-Work cut(int64_t rows, int64_t panels, int threads) {
-    const int64_t row_block = std::clamp<int64_t>(rows, 1, kTaskRows);
+Work cut(int64_t rows, int64_t row_bytes, int64_t panels, int threads) {
+    const int64_t row_block = std::clamp<int64_t>(rows, 1, task_rows(row_bytes));
     const int64_t run = rows >= 32 ? 1 : std::clamp<int64_t>(panels / (threads * 8), 1, 32);
     return {.tasks = divide_up(rows, row_block) * divide_up(panels, run), .grain = {row_block, run}};
 }
@@ -81,9 +61,12 @@ public:
         return provider_ == Provider::Reference ? (inner_ + kPanelColumns) * int64_t{sizeof(float)} : 0;
     }
 
+    int64_t row_bytes(DType src) const {
+        return src == DType::Q8Row ? activation_row_bytes(inner_) : inner_ * int64_t{sizeof(float)};
+    }
+
     LinearArgs arguments(const TensorView& src, const TensorView& weight, const Tile& part) const {
-        const int64_t src_stride =
-            src.dtype == DType::Q8Row ? activation_row_bytes(inner_) : inner_ * int64_t{sizeof(float)};
+        const int64_t src_stride = row_bytes(src.dtype);
         LinearArgs args{};
         args.panel_stride = panel_bytes(dtype_, inner_);
         args.weights = weight.data + part.panel * args.panel_stride;
@@ -111,7 +94,8 @@ public:
 private:
     void run_reference(const LinearArgs& args, float* column) const {
         for (int64_t n = 0; n < args.columns; ++n) {
-            kernels_.unpack(args.weights + n / kPanelColumns * args.panel_stride, n % kPanelColumns, inner_, column);
+            kernels_.unpack_column(args.weights + n / kPanelColumns * args.panel_stride, n % kPanelColumns, inner_,
+                                   column);
             for (int64_t m = 0; m < args.rows; ++m) {
                 const auto* const row = reinterpret_cast<const float*>(args.src + m * args.src_stride);
                 double sum = args.bias == nullptr ? 0.0 : double{args.bias[n]};
@@ -134,7 +118,8 @@ public:
     Linear(const WeightReader& weight, Isa isa) : weight_(weight), isa_(isa) {}
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
-        Work work = cut(arguments.outputs[0].rows(), weight_.panels(), threads);
+        Work work =
+            cut(arguments.outputs[0].rows(), weight_.row_bytes(arguments.inputs[0].dtype), weight_.panels(), threads);
         work.scratch_bytes = weight_.scratch_bytes();
         return work;
     }
@@ -170,7 +155,8 @@ public:
         : gate_(gate), up_(up), combine_(combine), isa_(isa) {}
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
-        Work work = cut(arguments.outputs[0].rows(), gate_.panels(), threads);
+        Work work =
+            cut(arguments.outputs[0].rows(), gate_.row_bytes(arguments.inputs[0].dtype), gate_.panels(), threads);
         work.scratch_bytes = 2 * work.grain[0] * kPanelColumns * int64_t{sizeof(float)} + gate_.scratch_bytes();
         return work;
     }
@@ -221,7 +207,8 @@ Status infer_projection(InferContext& context, std::span<const size_t> weights) 
     for (const size_t index : weights) {
         const ValueType& weight = context.input(index);
         if (!weight.dims || weight.dims->size() != 2) return context.fail("the weight is no matrix");
-        const Dim inner = (*weight.dims)[1];
+        Dim inner = (*weight.dims)[1];
+        if (x.dtype == DType::Q8Row && inner.known()) inner.size = activation_row_values(inner.size);
         if (x.dims && (x.dims->empty() || !may_equal(x.dims->back(), inner))) {
             return context.fail("the input's last dimension is not the weight's ", inner.size);
         }
@@ -301,7 +288,7 @@ public:
     }
 
     Status run(const Arguments& arguments, int64_t task, std::byte* /*scratch*/) const override {
-        const int64_t columns = arguments.outputs[0].columns();
+        const int64_t columns = arguments.inputs[0].columns();
         kernel_(arguments.inputs[0].as<float>() + task * columns, columns,
                 arguments.outputs[0].data + task * activation_row_bytes(columns));
         return {};
@@ -313,11 +300,14 @@ private:
 
 Status infer_quantize(InferContext& context) {
     QUOIN_RETURN_IF_ERROR(context.expect_dtype(0, {DType::F32}));
-    const auto& dims = context.input(0).dims;
-    if (dims && (dims->empty() || (dims->back().known() && dims->back().size % kActivationBlock != 0))) {
-        return context.fail("the last dimension is no multiple of ", kActivationBlock);
+    std::optional<std::vector<Dim>> dims = context.input(0).dims;
+    if (dims) {
+        if (dims->empty() || (dims->back().known() && dims->back().size % 32 != 0)) {
+            return context.fail("the last dimension is no multiple of 32");
+        }
+        if (dims->back().known()) dims->back().size = activation_row_values(dims->back().size);
     }
-    context.set_output(0, DType::Q8Row, dims);
+    context.set_output(0, DType::Q8Row, std::move(dims));
     return {};
 }
 
@@ -328,12 +318,12 @@ Result<std::unique_ptr<PreparedNode>> prepare_quantize(const PrepareContext& con
 }  // namespace
 
 DType linear_activation(DType weight, Provider provider) {
-    if (panel_bytes(weight, kActivationBlock) == 0) return DType::Undefined;
+    if (panel_bytes(weight, 256) == 0) return DType::Undefined;
     return provider == Provider::Reference ? DType::F32 : activation_dtype(weight);
 }
 
 Result<Constant> pack_weight(const Runtime& runtime, const Constant& weight, std::string_view name) {
-    const PackKernel pack = weight_kernels(kernels(runtime.isa), weight.dtype()).pack;
+    const auto pack = weight_kernels(kernels(runtime.isa), weight.dtype()).pack;
     if (pack == nullptr) {
         return error(StatusCode::Unsupported, "tensor '", name, "': no matrix kernel for the type ",
                      dtype_name(weight.dtype()));

@@ -15,7 +15,7 @@ Status quantize_activations(Graph& graph, const OptimizeContext& context) {
             const ValueId x = node.inputs[0];
             if (!quantized.contains(x)) {
                 const std::string name = graph.value(x).name + ".q8";
-                quantized[x] = graph.add_value(name, DType::Q8Row, graph.value(x).dims);
+                quantized[x] = graph.add_value(name, DType::Q8Row, std::nullopt);
                 nodes.push_back({Op::QuantizeActivation, name, {x}, {quantized[x]}, {}});
             }
             node.inputs[0] = quantized[x];

@@ -133,7 +133,7 @@ constexpr auto kSpecification = std::to_array<Row>({
     {DType::TQ1_0, 100 + 34, "tq1_0", 256, (256 - 4 * 256 / 64) / 5 + 256 / 64 + 2},
     {DType::TQ2_0, 100 + 35, "tq2_0", 256, 256 / 4 + 2},
     {DType::MXFP4, 100 + 39, "mxfp4", 32, 1 + 32 / 2},
-    {DType::Q8Row, 200, "q8_row", 32, 32 + 4 + 4},  // of our own: int8, a float scale, an int32 sum
+    {DType::Q8Row, 200, "q8_row", 128, 128 + 24 * 4 + 4},  // of our own: int8, sums in two forms, a float scale
 });
 
 TEST_CASE("every element type has the number, name and block of its specification") {

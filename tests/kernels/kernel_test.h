@@ -72,53 +72,12 @@ struct Weight {
     float value(int64_t column, int64_t k) const { return values[static_cast<size_t>(column * inner + k)]; }
 };
 
-// scale_exponent: block scales are 2^scale_exponent exactly, or random when it is 0.
-inline Weight make_weight(DType dtype, int64_t columns, int64_t inner, Random& random, int scale_exponent = 0) {
-    Weight weight = {dtype, columns, inner, 0, {}, std::vector<float>(static_cast<size_t>(columns * inner))};
-    weight.row_bytes = static_cast<int64_t>(*byte_size(dtype, inner));
-    weight.file.resize(static_cast<size_t>(columns * weight.row_bytes));
-    const auto scale_bits = [&] {
-        return f32_to_f16(scale_exponent != 0 ? std::ldexp(1.0F, scale_exponent) : 0.01F * random.normal());
-    };
-    for (int64_t c = 0; c < columns; ++c) {
-        std::byte* const row = weight.file.data() + c * weight.row_bytes;
-        float* const values = weight.values.data() + c * inner;
-        for (int64_t k = 0; k < inner; k += dtype == DType::Q8_0 || dtype == DType::Q4_0 ? 32 : 1) {
-            if (dtype == DType::F32) {
-                put(row + k * 4, values[k] = random.normal());
-            } else if (dtype == DType::F16) {
-                // now and then a subnormal
-                const uint16_t bits = f32_to_f16(random.normal() * (random.integer(0, 9) == 0 ? 0x1p-20F : 1.0F));
-                put(row + k * 2, bits);
-                values[k] = f16_to_f32(bits);
-            } else if (dtype == DType::BF16) {
-                const uint16_t bits = f32_to_bf16(random.normal());
-                put(row + k * 2, bits);
-                values[k] = bf16_to_f32(bits);
-            } else if (dtype == DType::Q8_0) {
-                std::byte* const block = row + k / 32 * 34;
-                const uint16_t bits = scale_bits();
-                put(block, bits);
-                for (int i = 0; i < 32; ++i) {
-                    const auto q = static_cast<int8_t>(random.integer(-128, 127));
-                    put(block + 2 + i, q);
-                    values[k + i] = static_cast<float>(q) * f16_to_f32(bits);
-                }
-            } else {
-                std::byte* const block = row + k / 32 * 18;
-                const uint16_t bits = scale_bits();
-                put(block, bits);
-                for (int i = 0; i < 16; ++i) {
-                    const int low = random.integer(0, 15);
-                    const int high = random.integer(0, 15);
-                    put(block + 2 + i, static_cast<uint8_t>(low | (high << 4)));
-                    values[k + i] = static_cast<float>(low - 8) * f16_to_f32(bits);
-                    values[k + i + 16] = static_cast<float>(high - 8) * f16_to_f32(bits);
-                }
-            }
-        }
-    }
-    return weight;
+inline bool is_block(DType dtype) {
+    return find_block_format(dtype) != nullptr;
+}
+// Values of a block of the file.
+inline int64_t block_size(DType dtype) {
+    return is_block(dtype) ? block_values(find_block_format(dtype)->scales) : 1;
 }
 
 // The functions of one weight dtype.
@@ -133,11 +92,82 @@ inline WeightKernels weight_kernels(const KernelTable& t, DType dtype) {
         case DType::F32: return {t.pack_f32, t.linear_f32, t.unpack_column_f32, t.dequantize_f32};
         case DType::F16: return {t.pack_f16, t.linear_f16, t.unpack_column_f16, t.dequantize_f16};
         case DType::BF16: return {t.pack_bf16, t.linear_bf16, t.unpack_column_bf16, t.dequantize_bf16};
-        case DType::Q8_0: return {t.pack_q8_0, t.linear_q8_0, t.unpack_column_q8_0, t.dequantize_q8_0};
-        default: return {t.pack_q4_0, t.linear_q4_0, t.unpack_column_q4_0, t.dequantize_q4_0};
+#define QUOIN_BLOCK_FORMAT(type, name) \
+    case DType::type:                  \
+        return {t.pack_##name, t.linear_##name, t.unpack_column_##name, t.dequantize_##name};
+#include "kernels/block_formats.inc"
+#undef QUOIN_BLOCK_FORMAT
+        default: return {};
     }
 }
-inline constexpr DType kWeightDTypes[] = {DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0};
+inline constexpr DType kWeightDTypes[] = {
+    DType::F32,
+    DType::F16,
+    DType::BF16,
+#define QUOIN_BLOCK_FORMAT(type, name) DType::type,
+#include "kernels/block_formats.inc"
+#undef QUOIN_BLOCK_FORMAT
+};
+inline constexpr DType kBlockDTypes[] = {
+#define QUOIN_BLOCK_FORMAT(type, name) DType::type,
+#include "kernels/block_formats.inc"
+#undef QUOIN_BLOCK_FORMAT
+};
+
+// Where the f16 scales of a block of the file stand (-1: none); MXFP4 begins with an exponent.
+struct HalvesAt {
+    int scale;
+    int minimum;
+};
+inline HalvesAt halves_at(DType dtype) {
+    switch (dtype) {
+        case DType::Q4_1:
+        case DType::Q5_1:
+        case DType::Q4_K:
+        case DType::Q5_K: return {0, 2};
+        case DType::Q2_K: return {80, 82};
+        case DType::Q3_K: return {108, -1};
+        case DType::Q6_K: return {208, -1};
+        case DType::MXFP4: return {-1, -1};
+        default: return {0, -1};
+    }
+}
+
+// Any bits are a valid block but for the scales, which are small numbers here: 2^scale_exponent exactly, or random when
+// that is 0. What blocks mean is checked in block_formats_test.cpp; here the kernels' own dequantize says it.
+inline Weight make_weight(DType dtype, int64_t columns, int64_t inner, Random& random, int scale_exponent = 0) {
+    Weight weight = {dtype, columns, inner, 0, {}, std::vector<float>(static_cast<size_t>(columns * inner))};
+    weight.row_bytes = static_cast<int64_t>(*byte_size(dtype, inner));
+    weight.file.resize(static_cast<size_t>(columns * weight.row_bytes));
+    const auto scale_bits = [&] {
+        return f32_to_f16(scale_exponent != 0 ? std::ldexp(1.0F, scale_exponent) : 0.01F * random.normal());
+    };
+    const int64_t step = dtype == DType::F32 ? 4 : is_block(dtype) ? file_block_bytes(dtype) : 2;
+    for (size_t at = 0; at < weight.file.size(); at += static_cast<size_t>(step)) {
+        std::byte* const block = weight.file.data() + at;
+        if (dtype == DType::F32) {
+            put(block, random.normal());
+        } else if (dtype == DType::F16) {  // now and then a subnormal
+            put(block, f32_to_f16(random.normal() * (random.integer(0, 9) == 0 ? 0x1p-20F : 1.0F)));
+        } else if (dtype == DType::BF16) {
+            put(block, f32_to_bf16(random.normal()));
+        } else {
+            for (int64_t i = 0; i < step; ++i) block[i] = static_cast<std::byte>(random.integer(0, 255));
+            const HalvesAt halves = halves_at(dtype);
+            if (halves.scale >= 0) put(block + halves.scale, scale_bits());
+            if (halves.minimum >= 0) put(block + halves.minimum, scale_bits());
+            if (dtype == DType::MXFP4) {
+                const int exponent = scale_exponent != 0 ? scale_exponent : random.integer(-12, 2);
+                put(block, static_cast<uint8_t>(127 + exponent));
+            }
+        }
+    }
+    for (int64_t c = 0; c < columns; ++c) {
+        weight_kernels(kernels(Isa::Baseline), dtype)
+            .dequantize(weight.row(c), inner, weight.values.data() + c * inner);
+    }
+    return weight;
+}
 
 inline std::vector<std::byte> pack(const KernelTable& table, const Weight& weight) {
     const int64_t bytes = panel_bytes(weight.dtype, weight.inner);

@@ -27,12 +27,15 @@ Activations make_activations(DType weight, int64_t rows, int64_t inner, Random& 
         }
         if (power_of_two) {
             for (int64_t k = 0; k < inner; ++k) {
-                values[k] = k % 32 == 0 ? 127.0F / 64 : static_cast<float>(random.integer(-127, 127)) / 64;
+                values[k] =
+                    k % kActivationBlock == 0 ? 127.0F / 64 : static_cast<float>(random.integer(-127, 127)) / 64;
             }
         }
         kernels(Isa::Baseline).quantize_q8_row(values, inner, row);
         for (int64_t k = 0; k < inner; ++k) {
-            values[k] = static_cast<float>(get<int8_t>(row + k / 32 * 40 + 8 + k % 32)) * get<float>(row + k / 32 * 40);
+            const std::byte* const group = row + k / kActivationBlock * kActivationBlockBytes;
+            values[k] = static_cast<float>(get<int8_t>(group + k % kActivationBlock)) *
+                        get<float>(group + ActivationGroup::kScale);
         }
     }
     return a;
@@ -93,15 +96,12 @@ double worst_error(const Weight& weight, const Activations& a, const Extras& ext
     return worst;
 }
 
-bool is_block(DType dtype) {
-    return dtype == DType::Q8_0 || dtype == DType::Q4_0;
-}
-
 TEST_CASE("linear agrees with double precision on every instruction set", "[kernels]") {
     Random random(11);
     for (const DType dtype : kWeightDTypes) {
-        const std::vector<int64_t> inners = is_block(dtype)
-                                                ? std::vector<int64_t>{32, 64, 512, 544, 2048}
+        const std::vector<int64_t> inners = block_size(dtype) == 32 ? std::vector<int64_t>{32, 64, 160, 544, 2048}
+                                            : block_size(dtype) == 256
+                                                ? std::vector<int64_t>{256, 512, 768, 2048}
                                                 : std::vector<int64_t>{1, 2, 31, 32, 33, 127, 128, 129, 172, 300};
         for (const int64_t inner : inners) {
             for (const int64_t columns : {1, 15, 31, 32, 33, 64, 75}) {
@@ -130,7 +130,7 @@ TEST_CASE("linear agrees with double precision on every instruction set", "[kern
 TEST_CASE("a row's bits do not depend on the rows computed with it", "[kernels]") {
     Random random(12);
     for (const DType dtype : kWeightDTypes) {
-        const int64_t inner = is_block(dtype) ? 544 : 333;
+        const int64_t inner = block_size(dtype) == 1 ? 333 : block_size(dtype) == 32 ? 544 : 768;
         const int64_t columns = 71;
         const int64_t most = 260;  // more than one block of rows
         const Weight weight = make_weight(dtype, columns, inner, random);
@@ -156,7 +156,7 @@ TEST_CASE("a row's bits do not depend on the rows computed with it", "[kernels]"
 TEST_CASE("the panels of a weight may be shared out among calls", "[kernels]") {
     Random random(13);
     for (const DType dtype : kWeightDTypes) {
-        const int64_t inner = 96;
+        const int64_t inner = block_size(dtype) == 256 ? 256 : 96;
         const Weight weight = make_weight(dtype, 96, inner, random);
         const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
         const Activations a = make_activations(dtype, 9, inner, random);
@@ -184,26 +184,26 @@ TEST_CASE("the panels of a weight may be shared out among calls", "[kernels]") {
 
 TEST_CASE("integer sums are exact and equal on every instruction set", "[kernels]") {
     Random random(14);
-    for (const DType dtype : {DType::Q8_0, DType::Q4_0}) {
+    for (const DType dtype : {DType::Q8_0, DType::Q4_0, DType::Q5_0, DType::IQ4_NL, DType::MXFP4}) {
         for (const bool extremes : {false, true}) {
-            const int64_t inner = 256;
+            const int64_t inner = 128;  // more would not be exact in f32
             Weight weight = make_weight(dtype, 40, inner, random, -3);
             Activations a = make_activations(dtype, 19, inner, random, true);
             if (extremes) {  // all weights and activations as large as they come: where 16-bit sums would saturate
+                const auto block = static_cast<size_t>(file_block_bytes(dtype));
                 for (size_t i = 0; i < weight.file.size(); ++i) {
-                    const size_t block = dtype == DType::Q8_0 ? 34 : 18;
-                    if (i % block < 2) continue;
+                    if (i % block < (dtype == DType::MXFP4 ? 1U : 2U)) continue;
                     weight.file[i] = dtype == DType::Q8_0 ? std::byte{0x80} : std::byte{0xFF};
                 }
-                for (float& value : weight.values) value = (dtype == DType::Q8_0 ? -128.0F : 7.0F) / 8;
+                for (int64_t c = 0; c < 40; ++c) {
+                    weight_kernels(kernels(Isa::Baseline), dtype)
+                        .dequantize(weight.row(c), inner, weight.values.data() + c * inner);
+                }
                 for (int64_t r = 0; r < a.rows; ++r) {
-                    std::byte* const row = a.bytes.data() + r * a.stride;
-                    const auto q = static_cast<int8_t>(r % 2 == 0 ? -127 : 127);
-                    for (int64_t k = 0; k < inner; ++k) {
-                        put(row + k / 32 * 40 + 8 + k % 32, q);
-                        a.values[static_cast<size_t>(r * inner + k)] = static_cast<float>(q) / 64;
-                    }
-                    for (int64_t b = 0; b < inner / 32; ++b) put(row + b * 40 + 4, int32_t{-128 * 32} * q);
+                    const float q = r % 2 == 0 ? -127.0F / 64 : 127.0F / 64;
+                    float* const values = a.values.data() + r * inner;
+                    std::fill(values, values + inner, q);
+                    kernels(Isa::Baseline).quantize_q8_row(values, inner, a.bytes.data() + r * a.stride);
                 }
             }
             const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
@@ -232,9 +232,10 @@ TEST_CASE("integer sums are exact and equal on every instruction set", "[kernels
 TEST_CASE("instruction sets with fma agree bit by bit", "[kernels]") {
     Random random(15);
     for (const DType dtype : kWeightDTypes) {
-        const Weight weight = make_weight(dtype, 45, 160, random);
+        const int64_t inner = block_size(dtype) == 256 ? 512 : 160;
+        const Weight weight = make_weight(dtype, 45, inner, random);
         const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
-        const Activations a = make_activations(dtype, 8, 160, random);
+        const Activations a = make_activations(dtype, 8, inner, random);
         std::vector<float> first;
         for (const Isa isa : machine_isas()) {
             if (isa == Isa::Baseline) continue;
@@ -249,15 +250,11 @@ TEST_CASE("instruction sets with fma agree bit by bit", "[kernels]") {
 TEST_CASE("a NaN activation makes its own row NaN and no other", "[kernels]") {
     Random random(16);
     for (const DType dtype : kWeightDTypes) {
-        const Weight weight = make_weight(dtype, 33, 64, random);
+        const Weight weight = make_weight(dtype, 33, 256, random);
         const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
-        Activations a = make_activations(dtype, 3, 64, random);
+        Activations a = make_activations(dtype, 3, 256, random);
         std::byte* const row = a.bytes.data() + a.stride;
-        if (is_block(dtype)) {
-            put(row + 40, NAN);  // the scale of the second block
-        } else {
-            put(row + 40, NAN);
-        }
+        put(row + (is_block(dtype) ? kActivationBlockBytes + ActivationGroup::kScale : 40), NAN);
         for (const Isa isa : machine_isas()) {
             const auto got = run(kernels(isa), weight, panels, a, 0, 3, {}, false);
             for (size_t i = 0; i < got.size(); ++i) CHECK(std::isnan(got[i]) == (i / 33 == 1));

@@ -4,7 +4,8 @@ namespace quoin::test {
 namespace {
 
 std::vector<int64_t> inner_sizes(DType dtype) {
-    if (dtype == DType::Q8_0 || dtype == DType::Q4_0) return {32, 64, 160, 2048};
+    if (block_size(dtype) == 32) return {32, 64, 160, 2048};
+    if (block_size(dtype) == 256) return {256, 512, 2048};
     return {1, 2, 31, 32, 33, 63, 65, 172, 301};
 }
 
@@ -38,11 +39,12 @@ TEST_CASE("packed panels give back every value of the file", "[kernels]") {
 TEST_CASE("the padding of the last panel is zero", "[kernels]") {
     Random random(2);
     for (const DType dtype : kWeightDTypes) {
-        const Weight weight = make_weight(dtype, 5, 64, random);
+        if (dtype == DType::MXFP4) continue;  // its scales know no zero
+        const Weight weight = make_weight(dtype, 5, 256, random);
         const std::vector<std::byte> panel = pack(kernels(Isa::Baseline), weight);
-        std::vector<float> column(64, 1.0F);
+        std::vector<float> column(256, 1.0F);
         for (int64_t c = 5; c < 32; ++c) {
-            weight_kernels(kernels(Isa::Baseline), dtype).unpack_column(panel.data(), c, 64, column.data());
+            weight_kernels(kernels(Isa::Baseline), dtype).unpack_column(panel.data(), c, 256, column.data());
             for (const float value : column) CHECK(value == 0.0F);
         }
     }
@@ -113,39 +115,45 @@ TEST_CASE("every f16 value widens exactly on every instruction set", "[kernels]"
 }
 
 TEST_CASE("quantize_q8_row follows its definition", "[kernels]") {
-    Random random(5);
     std::vector<std::vector<std::byte>> results;
     for (const Isa isa : machine_isas()) {
         Random same(6);
-        const int64_t count = 32 * 37;
+        const int64_t count = 128 * 9 + 96;  // the last group is three quarters full
         std::vector<float> src = same.normals(count);
-        for (int64_t i = 0; i < 32; ++i) {
-            src[static_cast<size_t>(i)] = 0;                                    // zero block
-            src[static_cast<size_t>(32 + i)] *= 1e-41F;                         // too small to divide by
-            src[static_cast<size_t>(64 + i)] *= 1e37F;                          // large
-            src[static_cast<size_t>(96 + i)] = static_cast<float>(i - 15) / 2;  // ties
+        for (size_t i = 0; i < 128; ++i) {
+            src[i] = 0;                                                       // zero group
+            src[128 + i] *= 1e-41F;                                           // too small to divide by
+            src[256 + i] *= 1e37F;                                            // large
+            src[384 + i] = static_cast<float>(static_cast<int>(i) - 60) / 4;  // ties
         }
-        src[111] = 63.5F;  // scale 0.5: the values of the block are whole numbers
-        std::vector<std::byte> row(static_cast<size_t>(activation_row_bytes(count)));
+        src[400] = 63.5F;  // scale 0.5: the values of the group are multiples of one half
+        std::vector<std::byte> row(static_cast<size_t>(activation_row_bytes(count)), std::byte{0xAA});
         kernels(isa).quantize_q8_row(src.data(), count, row.data());
+        src.resize(static_cast<size_t>(activation_row_values(count)));
         bool right = true;
-        for (int64_t b = 0; b < count / 32; ++b) {
+        for (size_t g = 0; g < src.size() / 128; ++g) {
+            const std::byte* const group = row.data() + g * kActivationBlockBytes;
             float magnitude = 0;
-            for (int64_t i = 0; i < 32; ++i) {
-                magnitude = std::max(magnitude, std::fabs(src[static_cast<size_t>(b * 32 + i)]));
-            }
+            for (size_t i = 0; i < 128; ++i) magnitude = std::max(magnitude, std::fabs(src[g * 128 + i]));
             const float want_scale = magnitude / 127.0F < 0x1p-126F ? 0.0F : magnitude / 127.0F;
-            const float scale = get<float>(row.data() + b * 40);
+            const float scale = get<float>(group + ActivationGroup::kScale);
             right &= same_bits(scale, want_scale);
-            int sum = 0;
-            for (int64_t i = 0; i < 32; ++i) {
-                const int q = get<int8_t>(row.data() + b * 40 + 8 + i);
-                const float x = src[static_cast<size_t>(b * 32 + i)];
-                right &= q == (scale == 0 ? 0 : static_cast<int>(std::nearbyint(x / scale)));
+            int sums[8] = {};
+            for (size_t i = 0; i < 128; ++i) {
+                const int q = get<int8_t>(group + i);
+                right &= q == (scale == 0 ? 0 : static_cast<int>(std::nearbyint(src[g * 128 + i] / scale)));
                 right &= q >= -127 && q <= 127;
-                sum += q;
+                sums[i / 16] += q;
             }
-            right &= -128 * sum == get<int32_t>(row.data() + b * 40 + 4);
+            for (size_t i = 0; i < 8; ++i) {
+                right &= get<int32_t>(group + ActivationGroup::kOffsets16 + i * 4) == -128 * sums[i];
+                right &= get<float>(group + ActivationGroup::kSums16 + i * 4) == static_cast<float>(sums[i]);
+            }
+            for (size_t i = 0; i < 4; ++i) {
+                const int sum = sums[2 * i] + sums[2 * i + 1];
+                right &= get<int32_t>(group + ActivationGroup::kOffsets32 + i * 4) == -128 * sum;
+                right &= get<float>(group + ActivationGroup::kSums32 + i * 4) == static_cast<float>(sum);
+            }
         }
         CAPTURE(isa_name(isa));
         CHECK(right);
@@ -154,18 +162,22 @@ TEST_CASE("quantize_q8_row follows its definition", "[kernels]") {
     }
 }
 
-TEST_CASE("quantize_q8_row marks blocks with NaN or infinity", "[kernels]") {
+TEST_CASE("quantize_q8_row marks groups with NaN or infinity", "[kernels]") {
     for (const Isa isa : machine_isas()) {
         for (const float bad : {NAN, -NAN, INFINITY, -INFINITY}) {
-            for (const size_t at : {size_t{0}, size_t{13}, size_t{31}}) {
-                std::vector<float> src(64, 1.0F);
+            for (const size_t at : {size_t{0}, size_t{13}, size_t{127}}) {
+                std::vector<float> src(256, 1.0F);
                 src[at] = bad;
-                std::vector<std::byte> row(80);
-                kernels(isa).quantize_q8_row(src.data(), 64, row.data());
-                CHECK(std::isnan(get<float>(row.data())));
-                CHECK(get<float>(row.data() + 40) == 1.0F / 127.0F);
-                for (int i = 0; i < 64; ++i)
-                    CHECK(get<int8_t>(row.data() + i / 32 * 40 + 8 + i % 32) == (i < 32 ? 0 : 127));
+                std::vector<std::byte> row(2 * kActivationBlockBytes);
+                kernels(isa).quantize_q8_row(src.data(), 256, row.data());
+                const std::byte* const second = row.data() + kActivationBlockBytes;
+                CHECK(std::isnan(get<float>(row.data() + ActivationGroup::kScale)));
+                CHECK(get<float>(second + ActivationGroup::kScale) == 1.0F / 127.0F);
+                bool right = true;
+                for (int i = 0; i < 128; ++i) {
+                    right &= get<int8_t>(row.data() + i) == 0 && get<int8_t>(second + i) == 127;
+                }
+                CHECK(right);
             }
         }
     }
