@@ -51,10 +51,10 @@ constexpr DType activation_dtype(DType weight) {
 
 // ---- Quantised activations (DType::Q8Row) ---------------------------------------------------------------------
 // One row of K values in groups of 128 with one scale; the last group is filled up with zeros. scale = max|x| / 127,
-// value = round to nearest even (x / scale), -127..127. Beside the values stands what a dot product needs of them: for
-// every 32 and every 16 values, -128 x their sum (what takes code + 128 back to signed) and their sum as a float (for
-// minima). Groups smaller than llama.cpp's 256 keep the error of outliers to fewer neighbours; 32 would cost integer
-// tiles a tenth of their speed (one more multiplication per 32 products).
+// value = round to nearest even (x * (1 / scale)), -127..127. Beside the values stands what a dot product needs of
+// them: for every 32 and every 16 values, -128 x their sum (what takes code + 128 back to signed) and their sum as a
+// float (for minima). Groups smaller than llama.cpp's 256 keep the error of outliers to fewer neighbours; 32 would cost
+// integer tiles a tenth of their speed (one more multiplication per 32 products).
 struct ActivationGroup {
     static constexpr int64_t kValues = 0;       // int8 [128]
     static constexpr int64_t kOffsets32 = 128;  // int32 [4]

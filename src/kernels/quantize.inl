@@ -17,14 +17,14 @@ void quantize_q8_row(const float* src, int64_t count, std::byte* dst) {
         // Below the smallest normal the quotient loses bits and may overflow: such a group is zero.
         const bool zero = !finite || scale < 0x1p-126F;
         if (zero) scale = finite ? 0.0F : __builtin_nanf("");
-        const Floats divisor = broadcast(zero ? 1.0F : scale);
+        const Floats steps = broadcast(zero ? 0.0F : 1.0F / scale);
         for (int64_t part = 0; part < kParts; ++part) {
             const bool empty = zero || part >= parts;
             int32_t halves[2] = {};
             for (int half = 0; half < 2; ++half) {
                 Ints sum = broadcast_int(0);
                 for (int64_t i = part * 32 + half * 16; i < part * 32 + half * 16 + 16; i += kLanes) {
-                    const Ints q = empty ? broadcast_int(0) : round_to_ints(load(src + i) / divisor);
+                    const Ints q = empty ? broadcast_int(0) : round_to_ints(load(src + i) * steps);
                     sum = add_ints(sum, q);
                     store_as_bytes(dst + ActivationGroup::kValues + i, q);
                 }

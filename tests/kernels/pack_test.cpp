@@ -141,7 +141,7 @@ TEST_CASE("quantize_q8_row follows its definition", "[kernels]") {
             int sums[8] = {};
             for (size_t i = 0; i < 128; ++i) {
                 const int q = get<int8_t>(group + i);
-                right &= q == (scale == 0 ? 0 : static_cast<int>(std::nearbyint(src[g * 128 + i] / scale)));
+                right &= q == (scale == 0 ? 0 : static_cast<int>(std::nearbyint(src[g * 128 + i] * (1 / scale))));
                 right &= q >= -127 && q <= 127;
                 sums[i / 16] += q;
             }

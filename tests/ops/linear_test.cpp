@@ -164,7 +164,7 @@ TEST_CASE("the activations of a quantised linear are rounded to 127 steps of the
         float largest = 0;
         for (size_t i = 0; i < 128; ++i) largest = std::max(largest, std::abs(rounded[block + i]));
         const float scale = largest / 127;
-        for (size_t i = 0; i < 128; ++i) rounded[block + i] = std::nearbyint(rounded[block + i] / scale) * scale;
+        for (size_t i = 0; i < 128; ++i) rounded[block + i] = std::nearbyint(rounded[block + i] * (1 / scale)) * scale;
     }
     const Tensor y = result_of(Op::Linear, {given(x), constant(weight_tensor(weight))});
     CHECK(largest_error(values_of(y), multiply(floats({4, 256}, rounded), weight)) < kTolerance);
