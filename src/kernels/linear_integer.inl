@@ -1,7 +1,7 @@
 // Linear over the block formats: int32 dot products of runs of 32 or 16 values, then
 //   group += float(dot) * scale (+ minimum * sum of the run),   result += group * scale of the activations' group.
 // The codes of a panel are first made bytes that the dot product takes ("prepared": block_format.h says what they mean,
-// simd.h which form this instruction set wants). For one or two rows that happens in registers on the way; for more, a
+// simd.h which form this instruction set wants). For up to three rows that happens in registers on the way; for more, a
 // chunk of the panel is prepared in the first-level cache and all rows pass over it.
 
 namespace quoin {
@@ -153,10 +153,10 @@ struct IntegerTile {
     const std::byte* rows;  // group of the first Q8Row that belongs to the chunk's first part
     int64_t row_stride;     // bytes
     float* sums;            // [R][32]
-    // Weights of the chunk after this one: all tiles of a chunk together ask for them, so that memory works while
-    // arithmetic does.
+    // Weights of a later chunk: every part asks for so many lines of them, so that memory works while arithmetic does.
     const std::byte* ahead;
-    int64_t ahead_bytes;
+    const std::byte* ahead_end;
+    int64_t ahead_lines;
 };
 
 // Where the offset and the sum of run `run` of part `part` of a group lie.
@@ -195,10 +195,12 @@ template <int R, int V, class Kind>
     const std::byte* group = tile.rows;
     const int64_t stride = tile.row_stride;
     const int offset = tile.offset;
+    const std::byte* ahead = tile.ahead;
     for (int64_t left = tile.parts; left > 0; left -= kGroupParts, group += kActivationBlockBytes) {
         Floats acc[R][V];
         // The first run of a group begins the sum: without it the zeros cost the tile 2 % of its speed.
         const auto add_part = [&](int64_t part, auto first) QUOIN_LAMBDA_INLINE {
+            for (int64_t i = tile.ahead_lines; i > 0; --i, ahead += 64) __builtin_prefetch(ahead, 0, 2);
             for_constant<kRuns>([&](auto run) QUOIN_LAMBDA_INLINE {
                 Dot dot[R][V];
                 for (int r = 0; r < R; ++r) {
@@ -258,6 +260,8 @@ QUOIN_INLINE void integer_tile_of(int64_t rows, const IntegerTile& tile) {
     }
 }
 
+constexpr int64_t kFewTiles = 4;
+
 template <class Kind>
 [[gnu::noinline]] void integer_tiles(int64_t rows, const IntegerTile& whole) {
     const int64_t tiles = (rows + kIntegerTileRows - 1) / kIntegerTileRows;
@@ -265,15 +269,19 @@ template <class Kind>
         IntegerTile tile = whole;
         tile.column = v * kLanes;
         tile.sums += tile.column;
-        const int64_t share = v == 0 ? (whole.ahead_bytes + tiles * 64 - 1) / (tiles * 64) * 64 : 0;
+        // All tiles of the first strip together ask for everything: few tiles with every part, many between them.
+        const int64_t lines = v == 0 ? (tile.ahead_end - tile.ahead + 63) / 64 : 0;
+        const int64_t between = tiles > kFewTiles ? (lines + tiles - 1) / tiles : 0;
+        tile.ahead_lines = tiles > kFewTiles ? 0 : (lines + tiles * tile.parts - 1) / (tiles * tile.parts);
         int64_t left = rows;
         for (int64_t t = tiles; t > 0; --t) {  // tiles of nearly equal height
             const int64_t height = (left + t - 1) / t;
-            for (int64_t i = 0; i < share; i += 64) __builtin_prefetch(tile.ahead + i, 0, 2);
-            tile.ahead += share;
+            if (tile.ahead >= tile.ahead_end) tile.ahead_lines = 0;
+            for (int64_t i = 0; i < between; ++i) __builtin_prefetch(tile.ahead + i * 64, 0, 2);
             integer_tile_of<kIntegerTileRows, kIntegerTileVectors, Kind>(height, tile);
             tile.rows += height * tile.row_stride;
             tile.sums += height * kPanelColumns;
+            tile.ahead += (between + tile.ahead_lines * tile.parts) * 64;
             left -= height;
         }
     }
@@ -296,6 +304,9 @@ QUOIN_INLINE void ask_near_ahead(const std::byte* at) {
     for (int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(at + kNearAhead + i, 0, 3);
 }
 
+// Rows for which codes are prepared in registers: once more for every row costs less than a detour over the cache.
+constexpr int64_t kRegisterRows = 3;
+
 template <DType kType>
 struct IntegerPanel {
     using Place = PanelBlock<kType>;
@@ -303,16 +314,19 @@ struct IntegerPanel {
     static constexpr int64_t kParts = Place::kValues / 32;  // of a block
     static constexpr int64_t kBytesPerPart = Place::kBytes / kParts;
 
-    // Parts [begin, begin + count) of the panel; begin and count in whole blocks. Asks for later weights itself when
-    // there are too few tiles to do it.
-    static QUOIN_INLINE void prepare(const std::byte* panel, int64_t begin, int64_t count, bool ask_far, Chunk& chunk) {
+    // Parts [begin, begin + count) of the panel; begin and count in whole blocks. Asks for the lines from `ahead` to
+    // `ahead_end`, some with every part.
+    static QUOIN_INLINE void prepare(const std::byte* panel, int64_t begin, int64_t count, const std::byte* ahead,
+                                     const std::byte* ahead_end, Chunk& chunk) {
         std::byte* bytes = chunk.bytes;
         float* scales = chunk.scales;
         float* minima = chunk.minima;
         const std::byte* block = panel + begin / kParts * Place::kBytes;
         for (int64_t b = 0; b < count / kParts; ++b, block += Place::kBytes) {
             for (int64_t part = 0; part < kParts; ++part) {
-                if (ask_far) ask_far_ahead<kBytesPerPart>(block + part * kBytesPerPart);
+                for (int64_t i = 0; i < kBytesPerPart && ahead < ahead_end; i += 64, ahead += 64) {
+                    __builtin_prefetch(ahead, 0, 2);
+                }
                 ask_near_ahead<kBytesPerPart>(block + part * kBytesPerPart);
                 const std::byte* const codes = block + part * Place::kCodeBytes;
                 for (int v = 0; v < kPanelVectors; ++v) {
@@ -334,18 +348,21 @@ struct IntegerPanel {
         }
     }
 
-    // One row and V vectors of columns, without a detour over memory.
-    template <int V>
-    static QUOIN_INLINE void multiply_row(const std::byte* panel, int64_t column, int64_t parts, const std::byte* row,
-                                          float* sums) {
-        using Dot = ByteDot<Prepare<kType>::kBytes, !Reader::kMinimum>;
+    // R rows and V vectors of columns, without a detour over memory.
+    template <int R, int V>
+    static QUOIN_INLINE void multiply_rows(const std::byte* panel, int64_t column, int64_t parts, const std::byte* rows,
+                                           int64_t stride, float* sums) {
+        constexpr bool kMinimum = Reader::kMinimum;
+        using Dot = ByteDot<Prepare<kType>::kBytes, !kMinimum>;
         constexpr int kRuns = Reader::kRuns;
         constexpr int64_t kGroupParts = kActivationBlock / 32;
-        Floats total[V];
-        Floats acc[V];
-        for (int v = 0; v < V; ++v) total[v] = acc[v] = zeros();
+        Floats total[R][V];
+        Floats acc[R][V];
+        for (int r = 0; r < R; ++r) {
+            for (int v = 0; v < V; ++v) total[r][v] = acc[r][v] = zeros();
+        }
         const std::byte* block = panel;
-        const std::byte* group = row;
+        const std::byte* group = rows;
         for (int64_t at = 0; at < parts; ++at) {
             const int64_t in_block = at % kParts;
             const int64_t part = at % kGroupParts;
@@ -355,46 +372,71 @@ struct IntegerPanel {
             }
             for (int v = 0; v < V; ++v) {
                 const int64_t first_column = column + v * kLanes;
-                Dot dot[kRuns];
-                for (int i = 0; i < kRuns; ++i) dot[i].begin(offset_of<kRuns>(group, part, i));
+                Dot dot[R][kRuns];
+                for (int r = 0; r < R; ++r) {
+                    for (int i = 0; i < kRuns; ++i) dot[r][i].begin(offset_of<kRuns>(group + r * stride, part, i));
+                }
                 Prepare<kType>::for_groups(block + in_block * Place::kCodeBytes + first_column * 4,
                                            [&](auto index, Ints w) QUOIN_LAMBDA_INLINE {
                                                constexpr int kSteps = kGroups / kRuns;
-                                               const Ints a = broadcast_quad(group + part * 32 + 4 * index);
-                                               dot[index / kSteps].any_step(w, a);
+                                               for (int r = 0; r < R; ++r) {
+                                                   const Ints a =
+                                                       broadcast_quad(group + r * stride + part * 32 + 4 * index);
+                                                   dot[r][index / kSteps].any_step(w, a);
+                                               }
                                            });
                 Floats scale[2];
                 Floats minimum[2] = {zeros(), zeros()};
                 Reader::read(block, in_block, first_column, scale, minimum);
-                for (int i = 0; i < kRuns; ++i) {
-                    const Floats sum = Reader::kMinimum ? sum_of_run<kRuns>(group, part, i) : zeros();
-                    const Ints product = dot[i].end(offset_of<kRuns>(group, part, i), Prepare<kType>::kOffset);
-                    acc[v] = add_run<Reader::kMinimum>(acc[v], product, scale[i], minimum[i], sum);
+                for (int r = 0; r < R; ++r) {
+                    const std::byte* const row = group + r * stride;
+                    for (int i = 0; i < kRuns; ++i) {
+                        const Floats sum = kMinimum ? sum_of_run<kRuns>(row, part, i) : zeros();
+                        const Ints product = dot[r][i].end(offset_of<kRuns>(row, part, i), Prepare<kType>::kOffset);
+                        acc[r][v] = add_run<kMinimum>(acc[r][v], product, scale[i], minimum[i], sum);
+                    }
                 }
             }
             if (in_block == kParts - 1) block += Place::kBytes;
             if (part == kGroupParts - 1 || at == parts - 1) {
-                const Floats factor = broadcast(read<float>(group + ActivationGroup::kScale));
-                for (int v = 0; v < V; ++v) {
-                    total[v] = fma(acc[v], factor, total[v]);
-                    acc[v] = zeros();
+                for (int r = 0; r < R; ++r) {
+                    const Floats factor = broadcast(read<float>(group + r * stride + ActivationGroup::kScale));
+                    for (int v = 0; v < V; ++v) {
+                        total[r][v] = fma(acc[r][v], factor, total[r][v]);
+                        acc[r][v] = zeros();
+                    }
                 }
                 group += kActivationBlockBytes;
             }
         }
-        for (int v = 0; v < V; ++v) store(sums + column + v * kLanes, total[v]);
+        for (int r = 0; r < R; ++r) {
+            for (int v = 0; v < V; ++v) store(sums + r * kPanelColumns + column + v * kLanes, total[r][v]);
+        }
+    }
+
+    template <int R>
+    static QUOIN_INLINE void multiply_rows_of(int64_t rows, const std::byte* panel, const LinearArgs& args,
+                                              const std::byte* src, float* sums) {
+        if (rows == R) {
+            for (int64_t v = 0; v < kPanelVectors; v += kIntegerTileVectors) {
+                multiply_rows<R, kIntegerTileVectors>(panel, v * kLanes, args.inner / 32, src, args.src_stride, sums);
+            }
+        } else if constexpr (R > 1) {
+            multiply_rows_of<R - 1>(rows, panel, args, src, sums);
+        }
     }
 
     static void accumulate(const LinearArgs& args, const std::byte* panel, const std::byte* src, int64_t rows,
                            float* sums) {
         const int64_t parts = args.inner / 32;
-        if (rows == 1) {
-            for (int64_t v = 0; v < kPanelVectors; v += kIntegerTileVectors) {
-                multiply_row<kIntegerTileVectors>(panel, v * kLanes, parts, src, sums);
-            }
+        if (rows <= kRegisterRows) {
+            multiply_rows_of<kRegisterRows>(rows, panel, args, src, sums);
             return;
         }
-        const bool many = rows > 2 * kIntegerTileRows;
+        // With few rows short chunks, and both halves of the work ask for what comes later, so that neither leaves
+        // memory idle; with many rows the tiles have time enough.
+        const bool few = rows <= 2 * kIntegerTileRows;
+        const int64_t chunk_parts = few ? kChunkParts / 2 : kChunkParts;
         Chunk chunk;
         IntegerTile tile = {};
         tile.chunk = &chunk;
@@ -402,14 +444,16 @@ struct IntegerPanel {
         tile.rows = src;
         tile.row_stride = args.src_stride;
         tile.sums = sums;
-        for (int64_t begin = 0; begin < parts; begin += kChunkParts) {
-            tile.parts = smaller(parts - begin, kChunkParts);
-            prepare(panel, begin, tile.parts, !many, chunk);
-            // Panels follow each other, so the next chunk is what comes behind this one, also at a panel's end.
-            tile.ahead = panel + (begin + tile.parts) / kParts * Place::kBytes;
-            tile.ahead_bytes = many ? tile.parts / kParts * Place::kBytes : 0;
+        for (int64_t begin = 0; begin < parts; begin += chunk_parts) {
+            tile.parts = smaller(parts - begin, chunk_parts);
+            // Panels follow each other, so what comes behind this chunk is wanted next, also at a panel's end.
+            const int64_t bytes = tile.parts / kParts * Place::kBytes;
+            const std::byte* const ahead = panel + begin / kParts * Place::kBytes + larger(bytes, kFarAhead);
+            tile.ahead_end = ahead + bytes;
+            tile.ahead = few ? ahead + bytes / 2 : ahead;
+            prepare(panel, begin, tile.parts, ahead, tile.ahead, chunk);
             integer_tiles<TileKindOf<kType>>(rows, tile);
-            tile.rows += kChunkParts / (kActivationBlock / 32) * kActivationBlockBytes;
+            tile.rows += chunk_parts / (kActivationBlock / 32) * kActivationBlockBytes;
         }
     }
 };
