@@ -166,11 +166,34 @@ void decode_block<DType::MXFP4>(const std::byte* src, DecodedBlock& block) {
     block.scales[0] = read<uint8_t>(src);
     decode_nibbles(src + 1, block.codes);
 }
+template <>
+void decode_block<DType::TQ1_0>(const std::byte* src, DecodedBlock& block) {
+    // A byte is a fraction of 256 with five digits of base 3 behind the point.
+    constexpr unsigned kPowers[] = {1, 3, 9, 27, 81};
+    const auto digits = [&](const std::byte* from, int bytes, int count, uint8_t* codes) QUOIN_LAMBDA_INLINE {
+        for (int n = 0; n < count; ++n) {
+            for (int i = 0; i < bytes; ++i) {
+                const unsigned rest = read<uint8_t>(from + i) * kPowers[n] & 255U;
+                codes[n * bytes + i] = static_cast<uint8_t>(rest * 3 >> 8);
+            }
+        }
+    };
+    digits(src, 32, 5, block.codes);
+    digits(src + 32, 16, 5, block.codes + 160);
+    digits(src + 48, 4, 4, block.codes + 240);
+    block.halves[0] = read<uint16_t>(src + 52);
+}
+template <>
+void decode_block<DType::TQ2_0>(const std::byte* src, DecodedBlock& block) {
+    decode_two_bits(src, block.codes);
+    block.halves[0] = read<uint16_t>(src + 64);
+}
 
 // ---- What the codes and scales mean ---------------------------------------------------------------------------
 
-QUOIN_INLINE float power_of_two(unsigned exponent) {
-    return exponent == 0 ? 0x1p-127F : bits_to_float(exponent << 23);
+// 2^(e - 128), which for 0 and 1 is subnormal. 255, in OCP MX not a number, is 2^127 as in ggml.
+QUOIN_INLINE float half_of_power(unsigned exponent) {
+    return bits_to_float(exponent < 2 ? (exponent + 1) << 21 : (exponent - 1) << 23);
 }
 
 template <DType kType>
@@ -179,7 +202,7 @@ QUOIN_INLINE void dequantize_block(const DecodedBlock& block, float* dst) {
     constexpr Scales kScales = kFormat.scales;
     constexpr int64_t kRun = scale_values(kScales);
     const float whole =
-        kFormat.unit * (kScales == Scales::Exponent ? power_of_two(block.scales[0]) : f16_to_float(block.halves[0]));
+        kFormat.unit * (kScales == Scales::Exponent ? half_of_power(block.scales[0]) : f16_to_float(block.halves[0]));
     const float lowest = has_minimum(kScales) ? f16_to_float(block.halves[1]) : 0.0F;
     for (int64_t begin = 0; begin < block_values(kScales); begin += kRun) {
         const unsigned byte = block.scales[begin / kRun];

@@ -14,7 +14,7 @@ namespace quoin {
 enum class Scales : uint8_t {
     Half,             // for every 32 values an f16
     HalfAndMinimum,   // for every 32 values an f16 scale and an f16 minimum
-    Exponent,         // for every 32 values a power of two: 8 bits, bias 127 (E8M0 of OCP MX)
+    Exponent,         // for every 32 values the power of two 2^(e - 128): half of E8M0 of OCP MX
     Sub32,            // one f16 for 256 values, times a signed byte for every 32
     Sub32AndMinimum,  // two f16 for 256 values, times a byte of scale and a byte of minimum for every 32
     Sub16,            // one f16 for 256 values, times a signed byte for every 16
@@ -34,7 +34,7 @@ struct BlockFormat {
     int high_bits;  // 0, 1 or 2: the rest of it, in another plane
     int offset;     // 0, 1, 4, 8, 16, 32 or 128
     Scales scales;
-    float unit;  // the f16 (or the power of two) times this is the scale that goes with the codes' numbers
+    float unit;  // the f16 times this is the scale that goes with the codes' numbers
     Codebook values;
 };
 
@@ -43,6 +43,13 @@ inline constexpr Codebook kEven = {};
 inline constexpr Codebook kQuantiles = {true,
                                         {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}};
 inline constexpr Codebook kE2M1 = {true, {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12}};
+
+// Magnitudes, then the same negative, of the formats with grids. IQ1: eight times -1, 0, 1 plus or minus an eighth.
+inline constexpr Codebook kThreeOfIq2 = {true, {8, 25, 43, 0, -8, -25, -43, 0}};
+inline constexpr Codebook kEightOfIq3Xxs = {true,
+                                            {4, 12, 20, 28, 36, 44, 52, 62, -4, -12, -20, -28, -36, -44, -52, -62}};
+inline constexpr Codebook kEightOfIq3S = {true, {1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, -7, -9, -11, -13, -15}};
+inline constexpr Codebook kThreeOfIq1 = {true, {-7, 1, 9, 0, -9, -1, 7, 0}};
 
 inline constexpr BlockFormat kBlockFormats[] = {
     {DType::Q4_0, 4, 0, 8, Scales::Half, 1, kEven},
@@ -57,7 +64,16 @@ inline constexpr BlockFormat kBlockFormats[] = {
     {DType::Q6_K, 4, 2, 32, Scales::Sub16, 1, kEven},
     {DType::IQ4_NL, 4, 0, 0, Scales::Half, 1, kQuantiles},
     {DType::IQ4_XS, 4, 0, 0, Scales::Sub32, 1, kQuantiles},
-    {DType::MXFP4, 4, 0, 0, Scales::Exponent, 0.5F, kE2M1},
+    {DType::MXFP4, 4, 0, 0, Scales::Exponent, 1, kE2M1},
+    {DType::IQ2_XXS, 2, 1, 0, Scales::Sub32, 0.125F, kThreeOfIq2},
+    {DType::IQ2_XS, 2, 1, 0, Scales::Sub16, 0.125F, kThreeOfIq2},
+    {DType::IQ2_S, 2, 1, 0, Scales::Sub16, 0.125F, kThreeOfIq2},
+    {DType::IQ3_XXS, 4, 0, 0, Scales::Sub32, 0.25F, kEightOfIq3Xxs},
+    {DType::IQ3_S, 4, 0, 0, Scales::Sub32, 1, kEightOfIq3S},
+    {DType::IQ1_S, 2, 1, 0, Scales::Sub32, 0.125F, kThreeOfIq1},
+    {DType::IQ1_M, 2, 1, 0, Scales::Sub16, 0.125F, kThreeOfIq1},
+    {DType::TQ1_0, 2, 0, 1, Scales::One, 1, kEven},
+    {DType::TQ2_0, 2, 0, 1, Scales::One, 1, kEven},
 };
 
 // The row of the table; null for dtypes that are no block format with kernels.

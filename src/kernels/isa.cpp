@@ -23,6 +23,8 @@
 #include "kernels/convert.inl"
 #include "kernels/pack.inl"
 #include "kernels/block_decode.inl"
+#include "kernels/grids.inl"
+#include "kernels/block_decode_grid.inl"
 #include "kernels/block_pack.inl"
 #include "kernels/linear_integer.inl"
 #include "kernels/quantize.inl"

@@ -114,7 +114,8 @@ inline constexpr DType kBlockDTypes[] = {
 #undef QUOIN_BLOCK_FORMAT
 };
 
-// Where the f16 scales of a block of the file stand (-1: none); MXFP4 begins with an exponent.
+// Where the f16 scales of a block of the file stand (-1: none). MXFP4 begins with an exponent; IQ1_M has its scale in
+// the high four bits of its last four words.
 struct HalvesAt {
     int scale;
     int minimum;
@@ -128,7 +129,10 @@ inline HalvesAt halves_at(DType dtype) {
         case DType::Q2_K: return {80, 82};
         case DType::Q3_K: return {108, -1};
         case DType::Q6_K: return {208, -1};
-        case DType::MXFP4: return {-1, -1};
+        case DType::TQ1_0: return {52, -1};
+        case DType::TQ2_0: return {64, -1};
+        case DType::MXFP4:
+        case DType::IQ1_M: return {-1, -1};
         default: return {0, -1};
     }
 }
@@ -156,6 +160,13 @@ inline Weight make_weight(DType dtype, int64_t columns, int64_t inner, Random& r
             const HalvesAt halves = halves_at(dtype);
             if (halves.scale >= 0) put(block + halves.scale, scale_bits());
             if (halves.minimum >= 0) put(block + halves.minimum, scale_bits());
+            if (dtype == DType::IQ1_M) {
+                const unsigned bits = scale_bits();
+                for (unsigned i = 0; i < 4; ++i) {
+                    std::byte* const word = block + 48 + 2 * i;
+                    put(word, static_cast<uint16_t>((get<uint16_t>(word) & 0xFFFU) | (bits >> (4 * i) & 15U) << 12));
+                }
+            }
             if (dtype == DType::MXFP4) {
                 const int exponent = scale_exponent != 0 ? scale_exponent : random.integer(-12, 2);
                 put(block, static_cast<uint8_t>(127 + exponent));
