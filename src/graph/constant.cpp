@@ -28,14 +28,14 @@ Status Constant::materialize(const std::shared_ptr<Memory>& memory, std::string_
     } else {
         QUOIN_ASSIGN_OR_RETURN(tensor_, Tensor::allocate(memory, dtype_, shape_, name));
         if (bytes_ != 0) std::memcpy(tensor_.data(), loaded.data(), bytes_);
-        release_source();
+        release_source(0, bytes_);
     }
     source_.reset();
     return {};
 }
 
-void Constant::release_source() const {
-    if (source_) source_->release(offset_, bytes_);
+void Constant::release_source(uint64_t first, uint64_t count) const {
+    if (source_) source_->release(offset_ + first, count);
 }
 
 }  // namespace quoin

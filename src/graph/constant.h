@@ -41,8 +41,8 @@ public:
     // From now on this constant holds them. Large mapped bytes stay where they are; small or badly aligned ones are
     // copied into `memory`, so that kernels may rely on the alignment of 64 or, in a mapping, 16 bytes.
     Status materialize(const std::shared_ptr<Memory>& memory, std::string_view name);
-    // Tells the source that the bytes were copied elsewhere.
-    void release_source() const;
+    // Tells the source that `count` bytes from `first` on were copied elsewhere.
+    void release_source(uint64_t first, uint64_t count) const;
 
 private:
     DType dtype_ = DType::Undefined;

@@ -23,6 +23,10 @@ int64_t task_rows(int64_t row_bytes) {
     return std::clamp<int64_t>(kTaskBytes / std::max<int64_t>(row_bytes, 1) / 12 * 12, 48, kMostTaskRows);
 }
 
+// Bytes of a source that a thread packs before it gives their pages back: to unmap less at a time costs more calls and
+// interrupts of the other threads.
+constexpr int64_t kPackedTogether = int64_t{1} << 20;
+
 int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
@@ -322,30 +326,41 @@ DType linear_activation(DType weight, Provider provider) {
     return provider == Provider::Reference ? DType::F32 : activation_dtype(weight);
 }
 
-Result<Constant> pack_weight(const Runtime& runtime, const Constant& weight, std::string_view name) {
-    const auto pack = weight_kernels(kernels(runtime.isa), weight.dtype()).pack;
-    if (pack == nullptr) {
+Result<size_t> packed_bytes(const Constant& weight, std::string_view name) {
+    const int64_t bytes = panel_bytes(weight.dtype(), weight.shape()[1]);
+    if (bytes == 0) {
         return error(StatusCode::Unsupported, "tensor '", name, "': no matrix kernel for the type ",
                      dtype_name(weight.dtype()));
     }
+    return static_cast<size_t>(panel_count(weight.shape()[0]) * bytes);
+}
+
+Result<Constant> pack_weight(const Runtime& runtime, const Constant& weight, std::shared_ptr<std::byte> place) {
+    const auto pack = weight_kernels(kernels(runtime.isa), weight.dtype()).pack;
     const int64_t columns = weight.shape()[0];
     const int64_t inner = weight.shape()[1];
     const int64_t panels = panel_count(columns);
     const int64_t bytes = panel_bytes(weight.dtype(), inner);
     QUOIN_ASSIGN_OR_RETURN(const Tensor src, weight.load());
-    QUOIN_ASSIGN_OR_RETURN(Buffer buffer, Buffer::allocate(runtime.memory, static_cast<size_t>(panels * bytes), name));
     const auto row_bytes = static_cast<int64_t>(byte_size(weight.dtype(), inner).value_or(0));
+    const int64_t run = std::clamp<int64_t>(kPackedTogether / (kPanelColumns * row_bytes), 1, panels);
     std::atomic<int64_t> next{0};
     runtime.team->run([&](int /*thread*/) {
-        for (int64_t panel = next.fetch_add(1); panel < panels; panel = next.fetch_add(1)) {
-            const int64_t first = panel * kPanelColumns;
-            pack(src.data() + first * row_bytes, row_bytes, std::min(kPanelColumns, columns - first), inner,
-                 buffer.data() + panel * bytes);
+        for (int64_t first = next.fetch_add(run); first < panels; first = next.fetch_add(run)) {
+            const int64_t end = std::min(first + run, panels);
+            for (int64_t panel = first; panel < end; ++panel) {
+                const int64_t column = panel * kPanelColumns;
+                pack(src.data() + column * row_bytes, row_bytes, std::min(kPanelColumns, columns - column), inner,
+                     place.get() + panel * bytes);
+            }
+            const int64_t rows = std::min(end * kPanelColumns, columns) - first * kPanelColumns;
+            weight.release_source(static_cast<uint64_t>(first * kPanelColumns * row_bytes),
+                                  static_cast<uint64_t>(rows * row_bytes));
         }
     });
-    weight.release_source();
-    const auto owner = std::make_shared<Buffer>(std::move(buffer));
-    const Tensor packed(weight.dtype(), Shape{panels, bytes}, owner->data(), owner->size(), owner);
+    weight.release_source(0, weight.byte_size());  // pages across two runs
+    const auto size = static_cast<size_t>(panels * bytes);
+    const Tensor packed(weight.dtype(), Shape{panels, bytes}, place.get(), size, place);
     return Constant(packed, weight.shape(), Layout::Panels);
 }
 

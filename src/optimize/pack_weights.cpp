@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "ops/linear.h"
@@ -44,26 +46,76 @@ ValueId split_off_panels(Graph& graph, const std::vector<NodeId>& readers, Value
     return panels;
 }
 
+// All packed weights lie in one block: the system can give it huge pages, which many small blocks would not get, and a
+// step reads it from one end to the other.
+class PackedBlock {
+public:
+    Status plan(const Constant& weight, const std::string& name) {
+        QUOIN_ASSIGN_OR_RETURN(const size_t bytes, packed_bytes(weight, name));
+        if (bytes > largest_bytes_) {
+            largest_ = name;
+            largest_bytes_ = bytes;
+        }
+        total_ += align(bytes);
+        return {};
+    }
+    Status allocate(const std::shared_ptr<Memory>& memory) {
+        if (total_ == 0) return {};
+        QUOIN_ASSIGN_OR_RETURN(Buffer buffer, Buffer::allocate(memory, total_, "weights, the largest " + largest_));
+        block_ = std::make_shared<Buffer>(std::move(buffer));
+        return {};
+    }
+    std::shared_ptr<std::byte> take(size_t bytes) {
+        std::byte* const place = block_->data() + used_;
+        used_ += align(bytes);
+        return {block_, place};
+    }
+
+private:
+    static size_t align(size_t bytes) {
+        return (bytes + Memory::kAlignment - 1) / Memory::kAlignment * Memory::kAlignment;
+    }
+
+    std::string largest_;
+    size_t largest_bytes_ = 0;
+    size_t total_ = 0;
+    size_t used_ = 0;
+    std::shared_ptr<Buffer> block_;
+};
+
+bool is_packed(const Graph& graph, const std::vector<NodeId>& readers, ValueId id) {
+    return graph.value(id).constant->layout() == Layout::Plain && uses_of(graph, readers, id).panels;
+}
+
 }  // namespace
 
 Status pack_weights(Graph& graph, const OptimizeContext& context) {
     const auto readers = graph.consumers();
     uint64_t total = 0;
-    for (const Value& value : graph.values()) total += value.constant ? value.constant->byte_size() : 0;
+    PackedBlock block;
+    for (size_t index = 0; index < readers.size(); ++index) {
+        const auto id = static_cast<ValueId>(index);
+        const Value& value = graph.value(id);
+        if (!value.constant) continue;
+        total += value.constant->byte_size();
+        if (is_packed(graph, readers[index], id)) QUOIN_RETURN_IF_ERROR(block.plan(*value.constant, value.name));
+    }
+    QUOIN_RETURN_IF_ERROR(block.allocate(context.runtime.memory));
     uint64_t done = 0;
     for (size_t index = 0; index < readers.size(); ++index) {
         const auto id = static_cast<ValueId>(index);
         if (!graph.value(id).constant) continue;
         done += graph.value(id).constant->byte_size();
-        const Uses uses = uses_of(graph, readers[index], id);
-        const bool pack = uses.panels && graph.value(id).constant->layout() == Layout::Plain;
+        const bool pack = is_packed(graph, readers[index], id);
+        const bool plain = !pack || uses_of(graph, readers[index], id).plain;
         if (pack) {
-            const ValueId target = uses.plain ? split_off_panels(graph, readers[index], id) : id;
-            const Value& source = graph.value(id);
-            QUOIN_ASSIGN_OR_RETURN(Constant packed, pack_weight(context.runtime, *source.constant, source.name));
+            const ValueId target = plain ? split_off_panels(graph, readers[index], id) : id;
+            const Constant& source = *graph.value(id).constant;
+            QUOIN_ASSIGN_OR_RETURN(const size_t bytes, packed_bytes(source, graph.value(id).name));
+            QUOIN_ASSIGN_OR_RETURN(Constant packed, pack_weight(context.runtime, source, block.take(bytes)));
             graph.value(target).constant = std::move(packed);
         }
-        if (!pack || uses.plain) {
+        if (plain) {
             QUOIN_RETURN_IF_ERROR(graph.value(id).constant->materialize(context.runtime.memory, graph.value(id).name));
         }
         if (context.progress && !context.progress(done, total)) {

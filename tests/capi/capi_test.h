@@ -152,7 +152,7 @@ public:
     bool sizes_matched() const { return sizes_matched_; }  // and no block came back that was not given
     uint64_t bytes_in_use() const { return in_use_; }
     uint64_t peak_bytes() const { return peak_; }
-    size_t largest_block() const { return largest_; }
+    size_t largest_returned() const { return largest_returned_; }
     void fail_after(size_t blocks) { allowed_ = blocks; }
 
 private:
@@ -165,7 +165,6 @@ private:
         host.blocks_[block] = bytes;
         host.in_use_ += bytes;
         host.peak_ = std::max(host.peak_, host.in_use_);
-        host.largest_ = std::max(host.largest_, bytes);
         return block;
     }
     static void release(void* block, size_t bytes, void* user_data) {
@@ -174,6 +173,7 @@ private:
         const auto found = host.blocks_.find(block);
         if (found == host.blocks_.end() || found->second != bytes) host.sizes_matched_ = false;
         if (found != host.blocks_.end()) {
+            host.largest_returned_ = std::max(host.largest_returned_, bytes);
             host.in_use_ -= found->second;
             host.blocks_.erase(found);
         }
@@ -184,7 +184,7 @@ private:
     std::map<void*, size_t> blocks_;
     uint64_t in_use_ = 0;
     uint64_t peak_ = 0;
-    size_t largest_ = 0;
+    size_t largest_returned_ = 0;
     size_t taken_ = 0;
     size_t allowed_ = SIZE_MAX;
     bool sizes_matched_ = true;

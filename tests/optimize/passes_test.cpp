@@ -2,6 +2,7 @@
 #include "optimize/passes.h"
 
 #include "core/log.h"
+#include "ops/linear.h"
 #include "ops/op_test.h"
 
 namespace quoin::test {
@@ -387,6 +388,36 @@ TEST_CASE("a weight that other ops read as it is keeps a plain copy for them") {
     CHECK(values_of((*outputs)[1]) == values);
 }
 
+TEST_CASE("packed weights lie behind each other in one block, each on its boundary") {
+    Builder builder;
+    const ValueId first = builder.weight(DType::Q8_0, 40);
+    const ValueId second = builder.weight(DType::F32, 33);
+    builder.graph.add_output(builder.node(Op::Linear, {builder.x, first}));
+    builder.graph.add_output(builder.node(Op::Linear, {builder.x, second}));
+    builder.run(quantize_activations);
+    builder.run(pack_weights);
+    const Tensor a = builder.graph.value(first).constant->load().value();
+    const Tensor b = builder.graph.value(second).constant->load().value();
+    CHECK(b.data() == a.data() + 2 * 32 * 34);
+    CHECK(reinterpret_cast<uintptr_t>(b.data()) % Memory::kAlignment == 0);
+}
+
+TEST_CASE("packing gives the same bytes on any number of threads") {
+    Random random(33);
+    const Tensor weight = weight_tensor(make_weight(DType::Q8_0, 1000, 4096, random));  // five runs
+    std::vector<std::vector<std::byte>> packed;
+    for (const int threads : {1, 2, 5}) {
+        const RuntimePtr runtime = make_runtime(threads);
+        const size_t size = packed_bytes(Constant(weight), "w").value();
+        auto bytes = std::make_shared<std::vector<std::byte>>(size + 64);
+        const Constant result = pack_weight(*runtime, Constant(weight), {bytes, bytes->data()}).value();
+        const Tensor panels = result.load().value();
+        packed.emplace_back(panels.data(), panels.data() + panels.byte_size());
+    }
+    CHECK(packed[0] == packed[1]);
+    CHECK(packed[0] == packed[2]);
+}
+
 TEST_CASE("progress counts the bytes of all constants up to their sum") {
     Builder builder;
     builder.graph.add_output(builder.linear(builder.linear(builder.x, DType::F32), DType::Q8_0));
@@ -424,7 +455,7 @@ TEST_CASE("weights that do not fit into the budget are out of memory by name") {
     small.team = std::make_unique<Team>(1);
     const Status status = optimize(builder.graph, {small, Provider::Native, {}});
     CHECK(status.code() == StatusCode::OutOfMemory);
-    CHECK_THAT(status.message(), contains("4096 bytes for " + weight));
+    CHECK_THAT(status.message(), contains("4096 bytes for weights, the largest " + weight));
 }
 
 // ---- All of them
