@@ -94,7 +94,9 @@ void Session::walk(const Program& program, int thread) {
     std::byte* const scratch = scratch_.data() + program.scratch_bytes * static_cast<size_t>(thread);
     for (size_t index = 0; index < program.steps.size(); ++index) {
         const Step& step = program.steps[index];
+        const int64_t arrived_ns = profile_ == nullptr ? 0 : Profile::now_ns();
         if (step.barrier) team.barrier();
+        const int64_t began_ns = profile_ == nullptr ? 0 : Profile::now_ns();
         const std::span<const TensorView> views(program.views.data() + step.first_view, step.inputs + step.outputs);
         const Arguments arguments{views.first(step.inputs), views.subspan(step.inputs), step.work};
         const PreparedNode& node = *prepared_->nodes[static_cast<size_t>(step.node)];
@@ -111,6 +113,11 @@ void Session::walk(const Program& program, int thread) {
                 const std::scoped_lock lock(failure_mutex_);
                 if (!failed_.exchange(true)) failure_ = std::move(status);
             }
+        }
+        if (profile_ != nullptr) {
+            Profile::Times& times = profile_->at(thread, step.node);
+            times.wait_ns += began_ns - arrived_ns;
+            times.run_ns += Profile::now_ns() - began_ns;
         }
     }
 }

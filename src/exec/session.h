@@ -9,6 +9,7 @@
 
 #include "core/status.h"
 #include "exec/prepared_graph.h"
+#include "exec/profile.h"
 #include "exec/program.h"
 
 namespace quoin {
@@ -30,6 +31,8 @@ public:
     TensorView output(size_t index) const { return outputs_[index]; }
     // Intermediate tensors and scratch, as large as the largest run so far needed them. Not during a run.
     size_t memory_bytes() const { return arena_.size() + scratch_.size(); }
+    // Later runs add their times to it; null ends that. It must stay as long. Not during a run.
+    void set_profile(Profile* profile) { profile_ = profile; }
     // From any thread: the run that is going on, or else the next one, ends with Cancelled at its next task.
     void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
 
@@ -52,6 +55,7 @@ private:
     Buffer arena_;
     Buffer scratch_;
     std::vector<std::atomic<int64_t>> next_task_;  // of each step
+    Profile* profile_ = nullptr;
 
     std::atomic<bool> cancelled_{false};
     std::atomic<bool> failed_{false};

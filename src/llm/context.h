@@ -65,6 +65,8 @@ public:
     const ModelPtr& model_pointer() const { return model_; }
     int64_t kv_tokens() const { return int64_t{cache_.total_pages()} * kCachePageTokens; }
     ContextMetrics metrics() const;
+    // See Session::set_profile. Not while anybody computes.
+    void set_profile(Profile* profile) { session_.set_profile(profile); }
 
     // Blocks until the request is finished, failed or cancelled. Takes part in common steps.
     Status submit(StepRequest& request);

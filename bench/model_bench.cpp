@@ -1,0 +1,200 @@
+// A whole model: loading beside reading the file, a decode step and where its time goes, two models at once.
+//
+// QUOIN_BENCH_MODEL names a GGUF file; without it the embedded model is used, which says little about speed.
+//   QUOIN_BENCH_MODEL=model.gguf quoin_bench --benchmark_filter=model/
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/source.h"
+#include "exec/profile.h"
+#include "llm/model.h"
+#include "llm/sequence.h"
+#if __has_include("tiny_model.h")
+#include "tiny_model.h"
+#endif
+
+namespace quoin {
+namespace {
+
+constexpr int64_t kPromptTokens = 16;
+
+double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double median(std::vector<double> values) {
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+}
+
+RuntimePtr make_runtime() {
+    auto runtime = std::make_shared<Runtime>();
+    runtime->memory = std::make_shared<Memory>();
+    runtime->team = std::make_unique<Team>(static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
+    runtime->isa = effective_isa({});
+    return runtime;
+}
+
+const char* model_path() {
+    return std::getenv("QUOIN_BENCH_MODEL");
+}
+
+Result<ModelPtr> load_bench_model(const RuntimePtr& runtime) {
+    if (const char* const path = model_path(); path != nullptr) {
+        QUOIN_ASSIGN_OR_RETURN(const SourcePtr source, open_file(path, true, runtime->memory));
+        return load(source, runtime, {});
+    }
+#if __has_include("tiny_model.h")
+    const auto* const bytes = static_cast<const std::byte*>(quoin_tiny_model_data());
+    return load(wrap_memory({bytes, quoin_tiny_model_size()}), runtime, {});
+#else
+    return error(StatusCode::NotFound, "QUOIN_BENCH_MODEL is not set");
+#endif
+}
+
+// Generates greedily from a prompt of its own; seconds of the tokens after the first.
+class Generator {
+public:
+    explicit Generator(const ModelPtr& model) : context_(Context::create(model, {.kv_tokens = 1024}).value()) {}
+
+    Context& context() { return *context_; }
+    double generate(int64_t tokens) {
+        const std::unique_ptr<Sequence> sequence = Sequence::create(context_).value();
+        std::vector<int32_t> prompt(kPromptTokens);
+        for (size_t index = 0; index < prompt.size(); ++index) prompt[index] = static_cast<int32_t>(11 + 17 * index);
+        GenerateResult result;
+        const bool done = sequence->append_tokens(prompt).ok() &&
+                          sequence->generate(nullptr, {.max_tokens = tokens + 1, .ignore_end = true}, {}, result).ok();
+        return done ? result.generate_seconds : 0;
+    }
+
+private:
+    std::shared_ptr<Context> context_;
+};
+
+// One round of reading the file with read(2)'s like into 1 MB, one of loading. From the page cache.
+void load_beside_reading(benchmark::State& state) {
+    if (model_path() == nullptr) {
+        state.SkipWithError("QUOIN_BENCH_MODEL is not set");
+        return;
+    }
+    const RuntimePtr runtime = make_runtime();
+    std::vector<char> buffer(size_t{1} << 20);
+    std::vector<double> reads;
+    std::vector<double> loads;
+    for (auto _ : state) {
+        const double start = now();
+        std::ifstream file;
+        file.rdbuf()->pubsetbuf(nullptr, 0);
+        file.open(model_path(), std::ios::binary);
+        while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()))) {
+        }
+        const double middle = now();
+        const Result<ModelPtr> model = load_bench_model(runtime);
+        const double end = now();
+        if (!model.ok()) {
+            state.SkipWithError(std::string(model.status().message()).c_str());
+            return;
+        }
+        reads.push_back(middle - start);
+        loads.push_back(end - middle);
+        state.SetIterationTime(end - middle);
+    }
+    state.counters["read_s"] = median(reads);
+    state.counters["load_s"] = median(loads);
+    state.counters["load_of_read"] = median(loads) / median(reads);
+}
+
+// Shares of the threads' time by op, waiting apart; what no thread spent in steps is "between".
+void decode_profile(benchmark::State& state) {
+    const RuntimePtr runtime = make_runtime();
+    const Result<ModelPtr> model = load_bench_model(runtime);
+    if (!model.ok()) {
+        state.SkipWithError(std::string(model.status().message()).c_str());
+        return;
+    }
+    constexpr int64_t kTokens = 64;
+    Generator generator(*model);
+    const double first_seconds = generator.generate(kTokens);  // plans, pages, caches
+    std::vector<double> plain{first_seconds};
+    Profile profile(*(*model)->prepared);
+    const Graph& graph = (*model)->prepared->graph;
+    double profiled = 0;
+    double wait_ns = 0;
+    std::map<std::string, double> run_ns;
+    for (auto _ : state) {
+        plain.push_back(generator.generate(kTokens));
+        state.SetIterationTime(plain.back());
+        // The prompt's step is not wanted in the profile: it stands in the plan of its own length, so two runs of
+        // different length differ by decode steps alone.
+        for (const int64_t tokens : {int64_t{0}, kTokens}) {
+            profile.clear();
+            generator.context().set_profile(&profile);
+            const double seconds = generator.generate(tokens);
+            generator.context().set_profile(nullptr);
+            const double sign = tokens == 0 ? -1 : 1;
+            if (tokens != 0) profiled += seconds;
+            for (NodeId node = 0; node < static_cast<NodeId>(graph.nodes().size()); ++node) {
+                const Profile::Times times = profile.total(node);
+                run_ns[std::string(op_info(graph.node(node).op).name)] += sign * static_cast<double>(times.run_ns);
+                wait_ns += sign * static_cast<double>(times.wait_ns);
+            }
+        }
+    }
+    const double whole = profiled * 1e9 * runtime->team->size();
+    double rest = whole - wait_ns;
+    for (const auto& [op, nanoseconds] : run_ns) {
+        if (nanoseconds > 0) state.counters[op] = nanoseconds / whole;
+        rest -= nanoseconds;
+    }
+    state.counters["wait"] = wait_ns / whole;
+    state.counters["between"] = rest / whole;
+    state.counters["tokens_per_s"] = static_cast<double>(kTokens) / median(plain);
+}
+
+// Two models of one runtime: each alone one after the other, then both at once, in turn.
+void two_models_at_once(benchmark::State& state) {
+    const RuntimePtr runtime = make_runtime();
+    std::vector<Generator> generators;
+    for (int index = 0; index < 2; ++index) {
+        const Result<ModelPtr> model = load_bench_model(runtime);
+        if (!model.ok()) {
+            state.SkipWithError(std::string(model.status().message()).c_str());
+            return;
+        }
+        generators.emplace_back(*model);
+        generators.back().generate(1);
+    }
+    const int64_t tokens = 64;
+    std::vector<double> ratios;
+    for (auto _ : state) {
+        const double start = now();
+        for (Generator& each : generators) each.generate(tokens);
+        const double middle = now();
+        std::thread other([&] { generators[1].generate(tokens); });
+        generators[0].generate(tokens);
+        other.join();
+        const double end = now();
+        ratios.push_back((middle - start) / (end - middle));
+        state.SetIterationTime(end - middle);
+    }
+    state.counters["of_one_after_the_other"] = median(ratios);
+}
+
+BENCHMARK(load_beside_reading)->Name("model/load")->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
+BENCHMARK(decode_profile)->Name("model/decode")->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
+BENCHMARK(two_models_at_once)->Name("model/two")->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace quoin
