@@ -1,7 +1,8 @@
 // CacheUpdate and CachedAttention (quoin): attention over KV pages (kernels/layout.h) that a context owns.
 //
-// CacheUpdate(cache, data [1, T, kv_heads * D], positions [1, T], token_sequences [T], page_table [S, P])
-//     {kind = "keys" | "values", kv_num_heads} -> the same cache with the T tokens written to their pages.
+// CacheUpdate(cache, data [1, T, kv_heads * D], positions [1, T], token_sequences [T], page_table [S, P],
+//             cos, sin [1, T, R / 2]?) {kind = "keys" | "values", kv_num_heads, interleaved}
+//     -> the same cache with the T tokens, after RotaryEmbedding where cos and sin are given, written to their pages.
 // CachedAttention(query [1, T, heads * D], keys, values, positions, token_sequences, page_table)
 //     {num_heads, kv_num_heads, scale, softcap, window} -> [1, T, heads * D].
 // A token of sequence s at position p lies in page page_table[s][p / 32], slot p % 32, and sees the positions up to its
@@ -35,13 +36,15 @@ using StoreKernel = decltype(KernelTable::store_keys_f32);
 
 class CacheUpdate final : public PreparedNode {
 public:
-    CacheUpdate(StoreKernel f32, StoreKernel f16, int64_t heads) : f32_(f32), f16_(f16), heads_(heads) {}
+    CacheUpdate(StoreKernel f32, StoreKernel f16, decltype(KernelTable::rotary) rotary, int64_t heads, bool interleaved)
+        : f32_(f32), f16_(f16), rotary_(rotary), heads_(heads), interleaved_(interleaved) {}
 
     Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
-        return Work{.tasks = arguments.inputs[1].rows()};
+        const int64_t floats = arguments.inputs.size() > 5 ? arguments.inputs[1].columns() : 0;
+        return Work{.tasks = arguments.inputs[1].rows(), .scratch_bytes = floats * int64_t{sizeof(float)}};
     }
 
-    Status run(const Arguments& arguments, int64_t task, std::byte* /*scratch*/) const override {
+    Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
         const TensorView& cache = arguments.outputs[0];
         const int64_t columns = arguments.inputs[1].columns();
         const int32_t position = arguments.inputs[2].as<int32_t>()[task];
@@ -50,21 +53,32 @@ public:
         const int32_t page = table.as<int32_t>()[sequence * table.columns() + position / kPageTokens];
         const int64_t page_bytes = kPageTokens * columns * element_bytes(cache.dtype);
         const StoreKernel store = cache.dtype == DType::F16 ? f16_ : f32_;
-        store(arguments.inputs[1].as<float>() + task * columns, heads_, columns / heads_, position % kPageTokens,
-              cache.data + page * page_bytes);
+        const float* row = arguments.inputs[1].as<float>() + task * columns;
+        if (arguments.inputs.size() > 5) {
+            const int64_t half = arguments.inputs[5].columns();
+            auto* const rotated = reinterpret_cast<float*>(scratch);
+            rotary_(row, arguments.inputs[5].as<float>() + task * half, arguments.inputs[6].as<float>() + task * half,
+                    heads_, columns / heads_, 2 * half, interleaved_, rotated);
+            row = rotated;
+        }
+        store(row, heads_, columns / heads_, position % kPageTokens, cache.data + page * page_bytes);
         return {};
     }
 
 private:
     StoreKernel f32_;
     StoreKernel f16_;
+    decltype(KernelTable::rotary) rotary_;
     int64_t heads_;
+    bool interleaved_;
 };
 
 Status infer_cache_update(InferContext& context) {
     QUOIN_RETURN_IF_ERROR(expect_cache(context, 0));
     QUOIN_RETURN_IF_ERROR(context.expect_dtype(1, {DType::F32}));
     for (size_t index = 2; index < 5; ++index) QUOIN_RETURN_IF_ERROR(context.expect_dtype(index, {DType::I32}));
+    if (context.has_input(5) != context.has_input(6)) return context.fail("cos and sin come together");
+    for (size_t index = 5; index < 7; ++index) QUOIN_RETURN_IF_ERROR(context.expect_dtype(index, {DType::F32}));
     return infer_same_as_first(context);
 }
 
@@ -73,9 +87,10 @@ Result<std::unique_ptr<PreparedNode>> prepare_cache_update(const PrepareContext&
     const int64_t heads = context.node.integer("kv_num_heads", 0);
     if (heads <= 0) return context.fail(StatusCode::InvalidModel, "kv_num_heads is missing");
     const bool keys = context.node.string("kind", "") == "keys";
-    return std::unique_ptr<PreparedNode>(
-        keys ? std::make_unique<CacheUpdate>(table.store_keys_f32, table.store_keys_f16, heads)
-             : std::make_unique<CacheUpdate>(table.store_values_f32, table.store_values_f16, heads));
+    const bool interleaved = context.node.integer("interleaved", 0) != 0;
+    return std::unique_ptr<PreparedNode>(std::make_unique<CacheUpdate>(
+        keys ? table.store_keys_f32 : table.store_values_f32, keys ? table.store_keys_f16 : table.store_values_f16,
+        table.rotary, heads, interleaved));
 }
 
 // ---- CachedAttention ------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 // Linear, GatedLinear, QuantizeActivation (quoin).
 //
 // Linear(x [..., K], weight [N, K], bias [N]?, residual [..., N]?) -> [..., N]: x * weight^T + bias + residual in f32.
-// GatedLinear(x, gate weight, up weight) -> silu(x * gate^T) * (x * up^T).
+// GatedLinear(x, gate weight, up weight) {to = f32 | q8_row} -> silu(x * gate^T) * (x * up^T).
+// QuantizeActivation(x [..., K], scale [K]?) {epsilon} -> Q8Row; with a scale, of RMSNormalization over the last axis.
 // x is f32, or Q8Row (made by QuantizeActivation) for weights whose kernels multiply integers.
 #include "ops/linear.h"
 
@@ -31,12 +32,26 @@ int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-// Tasks are (block of rows) x (run of panels). With few rows the weights decide: long runs stream best, about eight per
-// thread even out disturbed cores. With many rows one panel is already milliseconds of work.
-Work cut(int64_t rows, int64_t row_bytes, int64_t panels, int threads) {
+// Units of panels of the next run, when `left` are left and `grain` is that of a Work: a thread takes its share of half
+// of what is left, but no more than keeps the scratch of a task in the second-level cache.
+int64_t next_run(int64_t left, const std::array<int64_t, 3>& grain) {
+    constexpr int64_t kMostPanelRows = 1024;
+    const auto [rows, unit, sharers] = grain;
+    return std::clamp<int64_t>(left / (2 * sharers), 1, std::max<int64_t>(1, kMostPanelRows / (rows * unit)));
+}
+
+// Tasks are (block of rows) x (run of panels); runs are whole units of panels. With many rows one unit is already much
+// work. With few the weights decide: long runs stream best, but whoever is ready first waits for the longest task that
+// goes on, so runs begin long and get shorter. Runs never decide what an output is.
+Work cut(int64_t rows, int64_t row_bytes, int64_t panels, int64_t unit, int threads) {
     const int64_t row_block = std::clamp<int64_t>(rows, 1, task_rows(row_bytes));
-    const int64_t run = rows >= 32 ? 1 : std::clamp<int64_t>(panels / (threads * 8), 1, 32);
-    return {.tasks = divide_up(rows, row_block) * divide_up(panels, run), .grain = {row_block, run}};
+    const int64_t units = divide_up(panels, unit);
+    Work work{.tasks = divide_up(rows, row_block) * units, .grain = {row_block, unit, 0}};
+    if (rows == 0 || rows >= 32) return work;
+    work.grain[2] = threads;
+    work.tasks = 0;
+    for (int64_t left = units; left > 0; left -= next_run(left, work.grain)) ++work.tasks;
+    return work;
 }
 
 struct Tile {
@@ -47,10 +62,17 @@ struct Tile {
 };
 
 Tile tile(const Work& work, int64_t task, int64_t rows, int64_t panels) {
-    const int64_t runs = divide_up(panels, work.grain[1]);
-    const int64_t row = task / runs * work.grain[0];
-    const int64_t panel = task % runs * work.grain[1];
-    return {row, std::min(work.grain[0], rows - row), panel, std::min(work.grain[1], panels - panel)};
+    const auto [row_block, unit, sharers] = work.grain;
+    const int64_t units = divide_up(panels, unit);
+    if (sharers == 0) {
+        const int64_t row = task / units * row_block;
+        const int64_t panel = task % units * unit;
+        return {row, std::min(row_block, rows - row), panel, std::min(unit, panels - panel)};
+    }
+    int64_t left = units;
+    for (; task > 0; --task) left -= next_run(left, work.grain);
+    const int64_t panel = (units - left) * unit;
+    return {0, rows, panel, std::min(next_run(left, work.grain) * unit, panels - panel)};
 }
 
 // One weight with its kernels: fills what of LinearArgs does not depend on the step's bytes.
@@ -122,8 +144,8 @@ public:
     Linear(const WeightReader& weight, Isa isa) : weight_(weight), isa_(isa) {}
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
-        Work work =
-            cut(arguments.outputs[0].rows(), weight_.row_bytes(arguments.inputs[0].dtype), weight_.panels(), threads);
+        Work work = cut(arguments.outputs[0].rows(), weight_.row_bytes(arguments.inputs[0].dtype), weight_.panels(), 1,
+                        threads);
         work.scratch_bytes = weight_.scratch_bytes();
         return work;
     }
@@ -155,36 +177,49 @@ private:
 
 class GatedLinear final : public PreparedNode {
 public:
-    GatedLinear(const WeightReader& gate, const WeightReader& up, decltype(KernelTable::silu_multiply) combine, Isa isa)
-        : gate_(gate), up_(up), combine_(combine), isa_(isa) {}
+    GatedLinear(const WeightReader& gate, const WeightReader& up, const KernelTable& kernels, bool quantized, Isa isa)
+        : gate_(gate),
+          up_(up),
+          combine_(kernels.silu_multiply),
+          quantize_(quantized ? kernels.quantize_q8_row : nullptr),
+          isa_(isa) {}
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
+        // A group of activations has one scale, so a task makes whole groups.
+        const int64_t unit = quantize_ == nullptr ? 1 : kActivationBlock / kPanelColumns;
         Work work =
-            cut(arguments.outputs[0].rows(), gate_.row_bytes(arguments.inputs[0].dtype), gate_.panels(), threads);
-        work.scratch_bytes = 2 * work.grain[0] * kPanelColumns * int64_t{sizeof(float)} + gate_.scratch_bytes();
+            cut(arguments.outputs[0].rows(), gate_.row_bytes(arguments.inputs[0].dtype), gate_.panels(), unit, threads);
+        const Tile largest = tile(work, 0, arguments.outputs[0].rows(), gate_.panels());
+        work.scratch_bytes =
+            2 * largest.rows * largest.panels * kPanelColumns * int64_t{sizeof(float)} + gate_.scratch_bytes();
         return work;
     }
 
     Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
         const TensorView& dst = arguments.outputs[0];
         const Tile part = tile(arguments.work, task, dst.rows(), gate_.panels());
+        const int64_t stride = part.panels * kPanelColumns;
         auto* const gate = reinterpret_cast<float*>(scratch);
-        float* const up = gate + part.rows * kPanelColumns;
-        auto* const rest = reinterpret_cast<std::byte*>(up + part.rows * kPanelColumns);
-        for (int64_t panel = part.panel; panel < part.panel + part.panels; ++panel) {
-            const Tile one{part.row, part.rows, panel, 1};
-            LinearArgs args = gate_.arguments(arguments.inputs[0], arguments.inputs[1], one);
-            args.dst = gate;
-            args.dst_stride = kPanelColumns;
-            gate_.run(args, rest);
-            args = up_.arguments(arguments.inputs[0], arguments.inputs[2], one);
-            args.dst = up;
-            args.dst_stride = kPanelColumns;
-            up_.run(args, rest);
-            for (int64_t row = 0; row < part.rows; ++row) {
-                combine_(gate + row * kPanelColumns, up + row * kPanelColumns, args.columns,
-                         dst.as<float>() + (part.row + row) * gate_.columns() + panel * kPanelColumns);
-            }
+        float* const up = gate + part.rows * stride;
+        auto* const rest = reinterpret_cast<std::byte*>(up + part.rows * stride);
+        LinearArgs args = gate_.arguments(arguments.inputs[0], arguments.inputs[1], part);
+        args.dst = gate;
+        args.dst_stride = stride;
+        gate_.run(args, rest);
+        args = up_.arguments(arguments.inputs[0], arguments.inputs[2], part);
+        args.dst = up;
+        args.dst_stride = stride;
+        up_.run(args, rest);
+        const int64_t column = part.panel * kPanelColumns;
+        for (int64_t row = 0; row < part.rows; ++row) {
+            float* const left = gate + row * stride;
+            float* const product =
+                quantize_ != nullptr ? left : dst.as<float>() + (part.row + row) * gate_.columns() + column;
+            combine_(left, up + row * stride, args.columns, product);
+            if (quantize_ == nullptr) continue;
+            quantize_(
+                product, args.columns,
+                dst.data + (part.row + row) * activation_row_bytes(gate_.columns()) + activation_row_bytes(column));
         }
         return {};
     }
@@ -199,10 +234,24 @@ private:
     WeightReader gate_;
     WeightReader up_;
     decltype(KernelTable::silu_multiply) combine_;
+    decltype(KernelTable::quantize_q8_row) quantize_;  // null: the result is f32
     Isa isa_;
 };
 
 // ---- infer ----------------------------------------------------------------------------------------------------
+
+// Output 0 holds `floats` as Q8Row.
+Status quantize_output(InferContext& context, const ValueType& floats) {
+    std::optional<std::vector<Dim>> dims = floats.dims;
+    if (dims) {
+        if (dims->empty() || (dims->back().known() && dims->back().size % 32 != 0)) {
+            return context.fail("the last dimension is no multiple of 32");
+        }
+        if (dims->back().known()) dims->back().size = activation_row_values(dims->back().size);
+    }
+    context.set_output(0, DType::Q8Row, std::move(dims));
+    return {};
+}
 
 Status infer_projection(InferContext& context, std::span<const size_t> weights) {
     const ValueType& x = context.input(0);
@@ -249,8 +298,13 @@ Status infer_linear(InferContext& context) {
     return {};
 }
 
+bool is_quantized(const Node& node) {
+    return node.integer("to", static_cast<int64_t>(DType::F32)) == static_cast<int64_t>(DType::Q8Row);
+}
+
 Status infer_gated_linear(InferContext& context) {
-    return infer_projection(context, std::to_array<size_t>({1, 2}));
+    QUOIN_RETURN_IF_ERROR(infer_projection(context, std::to_array<size_t>({1, 2})));
+    return is_quantized(context.node()) ? quantize_output(context, context.output(0)) : Status();
 }
 
 // ---- prepare --------------------------------------------------------------------------------------------------
@@ -278,45 +332,56 @@ Result<std::unique_ptr<PreparedNode>> prepare_gated_linear(const PrepareContext&
     QUOIN_ASSIGN_OR_RETURN(const WeightReader gate, prepare_weight(context, 1));
     QUOIN_ASSIGN_OR_RETURN(const WeightReader up, prepare_weight(context, 2));
     return std::unique_ptr<PreparedNode>(
-        std::make_unique<GatedLinear>(gate, up, context.kernels().silu_multiply, context.runtime.isa));
+        std::make_unique<GatedLinear>(gate, up, context.kernels(), is_quantized(context.node), context.runtime.isa));
 }
 
 // ---- QuantizeActivation ---------------------------------------------------------------------------------------
 
 class QuantizeActivation final : public PreparedNode {
 public:
-    explicit QuantizeActivation(decltype(KernelTable::quantize_q8_row) kernel) : kernel_(kernel) {}
+    QuantizeActivation(const KernelTable& kernels, bool normalizes, float epsilon)
+        : quantize_(kernels.quantize_q8_row), normalize_(normalizes ? kernels.rms_norm : nullptr), epsilon_(epsilon) {}
 
     Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
-        return Work{.tasks = arguments.outputs[0].rows()};
+        const int64_t floats = normalize_ == nullptr ? 0 : arguments.inputs[0].columns();
+        return Work{.tasks = arguments.outputs[0].rows(), .scratch_bytes = floats * int64_t{sizeof(float)}};
     }
 
-    Status run(const Arguments& arguments, int64_t task, std::byte* /*scratch*/) const override {
+    Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
         const int64_t columns = arguments.inputs[0].columns();
-        kernel_(arguments.inputs[0].as<float>() + task * columns, columns,
-                arguments.outputs[0].data + task * activation_row_bytes(columns));
+        const float* row = arguments.inputs[0].as<float>() + task * columns;
+        if (normalize_ != nullptr) {
+            auto* const normalized = reinterpret_cast<float*>(scratch);
+            normalize_(row, arguments.inputs[1].as<float>(), epsilon_, columns, normalized);
+            row = normalized;
+        }
+        quantize_(row, columns, arguments.outputs[0].data + task * activation_row_bytes(columns));
         return {};
     }
 
 private:
-    decltype(KernelTable::quantize_q8_row) kernel_;
+    decltype(KernelTable::quantize_q8_row) quantize_;
+    decltype(KernelTable::rms_norm) normalize_;
+    float epsilon_;
 };
 
 Status infer_quantize(InferContext& context) {
     QUOIN_RETURN_IF_ERROR(context.expect_dtype(0, {DType::F32}));
-    std::optional<std::vector<Dim>> dims = context.input(0).dims;
-    if (dims) {
-        if (dims->empty() || (dims->back().known() && dims->back().size % 32 != 0)) {
-            return context.fail("the last dimension is no multiple of 32");
+    QUOIN_RETURN_IF_ERROR(context.expect_dtype(1, {DType::F32}));
+    const auto& dims = context.input(0).dims;
+    if (context.has_input(1) && context.input(1).dims && dims && !dims->empty()) {
+        const auto& scale = *context.input(1).dims;
+        if (scale.size() != 1 || !may_equal(scale[0], dims->back())) {
+            return context.fail("the scale does not fit the last dimension");
         }
-        if (dims->back().known()) dims->back().size = activation_row_values(dims->back().size);
     }
-    context.set_output(0, DType::Q8Row, std::move(dims));
-    return {};
+    return quantize_output(context, context.input(0));
 }
 
 Result<std::unique_ptr<PreparedNode>> prepare_quantize(const PrepareContext& context) {
-    return std::unique_ptr<PreparedNode>(std::make_unique<QuantizeActivation>(context.kernels().quantize_q8_row));
+    return std::unique_ptr<PreparedNode>(
+        std::make_unique<QuantizeActivation>(context.kernels(), context.node.input(1) != kNoValue,
+                                             static_cast<float>(context.node.number("epsilon", 1e-5))));
 }
 
 }  // namespace

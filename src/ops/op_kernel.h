@@ -36,6 +36,8 @@ public:
     const ValueType& input(size_t index) const { return inputs_[index]; }
     // The bytes of an input that is constant; nullopt when it is not.
     std::optional<Result<Tensor>> constant(size_t index) const;
+    // What was set so far.
+    const ValueType& output(size_t index) const { return outputs_[index]; }
     void set_output(size_t index, DType dtype, std::optional<std::vector<Dim>> dims);
 
     // InvalidModel that names the node and its op.
@@ -80,8 +82,8 @@ struct TensorView {
 // How a step is cut into tasks, fixed when the program is planned. Results never depend on it.
 struct Work {
     int64_t tasks = 1;
-    int64_t scratch_bytes = 0;           // for one thread at a time
-    std::array<int64_t, 2> grain{1, 1};  // the op's own measure of a task
+    int64_t scratch_bytes = 0;              // for one thread at a time
+    std::array<int64_t, 3> grain{1, 1, 1};  // the op's own measure of a task
 };
 
 struct Arguments {

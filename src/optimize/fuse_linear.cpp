@@ -19,15 +19,6 @@ bool same_dims(const Graph& graph, ValueId a, ValueId b) {
     return left && right && *left == *right && std::ranges::all_of(*left, named);
 }
 
-// Whether some storage changes between two nodes: a read that moved from the first to the second could see new bytes.
-bool updates_between(const Graph& graph, const Node& first, const Node& second) {
-    const auto position = [&](const Node& node) {
-        return graph.nodes().begin() + graph.value(node.outputs[0]).producer;
-    };
-    return std::any_of(position(first), position(second),
-                       [](const Node& node) { return op_info(node.op).has(facts::updates); });
-}
-
 struct GatePattern {
     const Node* swish;
     const Node* gate;

@@ -15,13 +15,17 @@ struct Pass {
     Status (*run)(Graph&, const OptimizeContext&);
 };
 
-// Order matters: fusions look at plain Linear nodes, quantization at what is left, packing at the final readers.
+// Order matters: fusions look at plain Linear nodes, quantization at what is left and then who makes what is quantized,
+// packing at the final readers.
 constexpr std::array kPasses = {
     Pass{"fold_constants", fold_constants},
     Pass{"fuse_gated_linear", fuse_gated_linear},
     Pass{"fuse_residual", fuse_residual},
     Pass{"remove_dead_nodes", remove_dead_nodes},
     Pass{"quantize_activations", quantize_activations},
+    Pass{"fuse_norm_quantization", fuse_norm_quantization},
+    Pass{"fuse_gate_quantization", fuse_gate_quantization},
+    Pass{"fuse_rotary_update", fuse_rotary_update},
     Pass{"pack_weights", pack_weights},
 };
 
@@ -45,6 +49,14 @@ const Node* sole_producer(const Graph& graph, const std::vector<std::vector<Node
     const Node& node = graph.node(graph.value(value).producer);
     if (node.op != op || readers[static_cast<size_t>(value)].size() != 1) return nullptr;
     return std::ranges::find(graph.outputs(), value) == graph.outputs().end() ? &node : nullptr;
+}
+
+bool updates_between(const Graph& graph, const Node& first, const Node& second) {
+    const auto position = [&](const Node& node) {
+        return graph.nodes().begin() + graph.value(node.outputs[0]).producer;
+    };
+    return std::any_of(position(first), position(second),
+                       [](const Node& node) { return op_info(node.op).has(facts::updates); });
 }
 
 }  // namespace quoin

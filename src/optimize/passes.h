@@ -13,6 +13,12 @@ Status fuse_gated_linear(Graph& graph, const OptimizeContext& context);
 Status fuse_residual(Graph& graph, const OptimizeContext& context);
 // Puts one QuantizeActivation before the readers of a value whose weights want integer operands.
 Status quantize_activations(Graph& graph, const OptimizeContext& context);
+// QuantizeActivation(RMSNormalization(x, scale)) becomes QuantizeActivation(x, scale).
+Status fuse_norm_quantization(Graph& graph, const OptimizeContext& context);
+// QuantizeActivation(GatedLinear(x, a, b)) becomes GatedLinear(x, a, b) {to = q8_row}.
+Status fuse_gate_quantization(Graph& graph, const OptimizeContext& context);
+// CacheUpdate(cache, RotaryEmbedding(x, cos, sin), ...) becomes CacheUpdate(cache, x, ..., cos, sin).
+Status fuse_rotary_update(Graph& graph, const OptimizeContext& context);
 // Drops nodes that no output needs, then the values of constants that nobody reads any more.
 Status remove_dead_nodes(Graph& graph, const OptimizeContext& context);
 // Brings every constant into memory; weights of Linear and GatedLinear into panels. Reports progress.
@@ -20,5 +26,8 @@ Status pack_weights(Graph& graph, const OptimizeContext& context);
 
 // The node that makes this value if it is `op` and the value has no other reader and is no graph output; else null.
 const Node* sole_producer(const Graph& graph, const std::vector<std::vector<NodeId>>& readers, ValueId value, Op op);
+
+// Whether some storage changes between two nodes: a read that moved from the first to the second could see new bytes.
+bool updates_between(const Graph& graph, const Node& first, const Node& second);
 
 }  // namespace quoin
