@@ -348,6 +348,172 @@ TEST_CASE("the reference provider reads floats, so nothing is quantised for it")
     CHECK(builder.ops() == std::vector<Op>{Op::Linear});
 }
 
+// ---- fuse_norm_quantization, fuse_gate_quantization
+
+// The optimized graph's results, bit by bit, for each row alone and all together, on any number of threads.
+void check_rows_independent(const Builder& builder) {
+    Random random(34);
+    const Tensor x = random_floats({40, 32}, random);
+    std::vector<float> all;
+    for (const int threads : {1, 3}) {
+        for (const int64_t rows : {int64_t{40}, int64_t{7}, int64_t{1}}) {
+            CAPTURE(threads, rows);
+            Graph graph = builder.graph;
+            const RuntimePtr runtime = make_runtime(threads);
+            REQUIRE(optimize(graph, {*runtime, Provider::Native, {}}).ok());
+            Session session(prepare(std::move(graph), runtime).value());
+            session.set_input(0, {x.data(), DType::F32, Shape{rows, 32}});
+            REQUIRE(session.run().ok());
+            const std::vector<float> found = values_of(copy_of(session.output(0)));
+            if (all.empty()) all = found;
+            REQUIRE(found.size() <= all.size());
+            CHECK(std::equal(found.begin(), found.end(), all.begin()));
+        }
+    }
+}
+
+ValueId normalized(Builder& b, ValueId x, Attributes attributes = {}) {
+    const ValueId scale = b.graph.add_constant("scale", Constant(random_floats({32}, b.random)));
+    return b.node(Op::RMSNormalization, {x, scale}, std::move(attributes));
+}
+
+TEST_CASE("a norm whose readers want integers is computed with the quantization, bit for bit") {
+    Builder builder;
+    const ValueId normed = normalized(builder, builder.x, {{"epsilon", 0.25}});
+    const ValueId a = builder.linear(normed, DType::Q8_0, 48);
+    builder.graph.add_output(builder.node(Op::Mul, {a, builder.linear(normed, DType::Q4_0, 48)}));
+    Random random(35);
+    const Tensor x = random_floats({5, 32}, random);
+    const std::vector<float> plain = results(builder.graph, x, false);
+    CHECK(results(builder.graph, x, true) == plain);
+    check_rows_independent(builder);
+    builder.run(quantize_activations);
+    builder.run(fuse_norm_quantization);
+    REQUIRE(builder.ops() == std::vector<Op>{Op::QuantizeActivation, Op::Linear, Op::Linear, Op::Mul});
+    CHECK(builder.graph.node(0).inputs[0] == builder.x);
+    CHECK(builder.graph.node(0).number("epsilon", 0) == 0.25);
+}
+
+TEST_CASE("a norm that is needed as floats too, or is none of rows, stays a node of its own") {
+    const auto refuse = [](const std::string& reason, auto make) {
+        Builder builder;
+        builder.graph.add_output(make(builder));
+        builder.run(quantize_activations);
+        check_refusal(builder, fuse_norm_quantization, reason);
+    };
+    refuse("its input is no RMSNormalization with one reader", [](Builder& b) {
+        const ValueId normed = normalized(b, b.x);  // read by an integer and by a float matrix
+        return b.node(Op::Mul, {b.linear(normed, DType::Q8_0), b.linear(normed, DType::F32)});
+    });
+    refuse("its input is no RMSNormalization with one reader", [](Builder& b) {
+        const ValueId normed = normalized(b, b.x);
+        b.graph.add_output(normed);
+        return b.linear(normed, DType::Q8_0);
+    });
+    refuse("its input is no RMSNormalization", [](Builder& b) { return b.linear(b.x, DType::Q8_0); });
+    refuse("more than the last axis is normalized", [](Builder& b) {
+        const ValueId rows = b.graph.add_input("rows", DType::F32, dims_of({1, 32}));
+        return b.linear(normalized(b, rows, {{"axis", int64_t{0}}}), DType::Q8_0);
+    });
+}
+
+TEST_CASE("a gate's result is quantized by the gate when an integer matrix reads it, bit for bit") {
+    for (const int64_t inner : {int64_t{32}, int64_t{128}, int64_t{416}}) {  // a part of a group, one, some and a part
+        CAPTURE(inner);
+        Builder builder;
+        const ValueId gate = builder.linear(builder.x, DType::Q8_0, inner);
+        const ValueId gated = builder.gate(gate, builder.linear(builder.x, DType::Q8_0, inner));
+        builder.graph.add_output(builder.node(Op::Linear, {gated, builder.weight(DType::Q8_0, 40, inner)}));
+        check_rows_independent(builder);
+
+        // The same with the quantization as a node of its own.
+        Builder apart = builder;
+        apart.run(fuse_gated_linear);
+        apart.run(quantize_activations);
+        Random random(36);
+        const Tensor x = random_floats({5, 32}, random);
+        CHECK(results(builder.graph, x, true) == results(apart.graph, x, false));
+        apart.run(fuse_gate_quantization);
+        CHECK(apart.ops() == std::vector<Op>{Op::QuantizeActivation, Op::GatedLinear, Op::Linear});
+        CHECK(apart.graph.node(1).integer("to", 0) == static_cast<int64_t>(DType::Q8Row));
+    }
+}
+
+TEST_CASE("a gate's result that somebody reads as floats is not quantized by the gate") {
+    Builder builder;
+    const ValueId gated = builder.gate(builder.linear(builder.x, DType::Q8_0), builder.linear(builder.x, DType::Q8_0));
+    builder.graph.add_output(builder.node(Op::Mul, {builder.linear(gated, DType::Q8_0), gated}));
+    builder.run(fuse_gated_linear);
+    builder.run(quantize_activations);
+    check_refusal(builder, fuse_gate_quantization, "its input is no GatedLinear with one reader");
+}
+
+// ---- fuse_rotary_update
+
+struct RotaryUpdate {
+    Builder b;
+    ValueId cache = b.graph.add_input("cache", DType::F32, dims_of({2, 2, 16, 32}));
+    ValueId data = b.graph.add_input("data", DType::F32, dims_of({1, 3, 32}));
+    ValueId positions = b.graph.add_input("positions", DType::I32, dims_of({1, 3}));
+    ValueId sequences = b.graph.add_input("sequences", DType::I32, dims_of({3}));
+    ValueId table = b.graph.add_input("table", DType::I32, dims_of({1, 2}));
+    ValueId cosines = b.graph.add_input("cos", DType::F32, dims_of({1, 3, 8}));
+    ValueId sines = b.graph.add_input("sin", DType::F32, dims_of({1, 3, 8}));
+
+    ValueId rotated(ValueId x, int64_t heads = 2) {
+        return b.node(Op::RotaryEmbedding, {x, cosines, sines}, {{"num_heads", heads}, {"interleaved", int64_t{1}}});
+    }
+    ValueId update(ValueId x) {
+        return b.node(Op::CacheUpdate, {cache, x, positions, sequences, table},
+                      {{"kind", std::string("keys")}, {"kv_num_heads", int64_t{2}}});
+    }
+    // The cache's bytes after a run.
+    std::vector<float> run(bool fuse) {
+        Random random(37);
+        const Tensor memory = floats({2, 2, 16, 32}, std::vector<float>(2048));
+        const Tensor values = random_floats({1, 3, 32}, random);
+        const Tensor cos = random_floats({1, 3, 8}, random);
+        const Tensor sin = random_floats({1, 3, 8}, random);
+        const std::vector<Tensor> rest = {ints({1, 3}, {31, 32, 33}), ints({3}, {0, 0, 0}), ints({1, 2}, {1, 0})};
+        Graph graph = b.graph;
+        REQUIRE(infer_types(graph).ok());
+        if (fuse) REQUIRE(fuse_rotary_update(graph, {*b.runtime, Provider::Native, {}}).ok());
+        REQUIRE(infer_types(graph).ok());
+        CHECK(graph.nodes().size() == (fuse ? 1 : 2));
+        Session session(prepare(std::move(graph), make_runtime(2)).value());
+        size_t index = 1;  // 0 is the builder's own x
+        const Tensor unused = floats({1, 32}, std::vector<float>(32));
+        session.set_input(0, view_of(unused));
+        for (const Tensor& each : {memory, values, rest[0], rest[1], rest[2], cos, sin}) {
+            session.set_input(index++, view_of(each));
+        }
+        REQUIRE(session.run().ok());
+        return values_of(memory);
+    }
+};
+
+TEST_CASE("keys are rotated by the node that stores them, bit for bit") {
+    RotaryUpdate graph;
+    graph.b.graph.add_output(graph.update(graph.rotated(graph.data)));
+    const std::vector<float> apart = graph.run(false);
+    CHECK(std::ranges::any_of(apart, [](float each) { return each != 0; }));
+    CHECK(graph.run(true) == apart);
+}
+
+TEST_CASE("a rotation that others read, or of other heads, stays a node of its own") {
+    RotaryUpdate shared;
+    const ValueId rotated = shared.rotated(shared.data);
+    shared.b.graph.add_output(shared.update(rotated));
+    shared.b.graph.add_output(rotated);
+    check_refusal(shared.b, fuse_rotary_update, "its data is no RotaryEmbedding with one reader");
+    RotaryUpdate other;
+    other.b.graph.add_output(other.update(other.rotated(other.data, 1)));
+    check_refusal(other.b, fuse_rotary_update, "the head counts differ");
+    RotaryUpdate plain;
+    plain.b.graph.add_output(plain.update(plain.data));
+    check_refusal(plain.b, fuse_rotary_update, "its data is no RotaryEmbedding");
+}
+
 // ---- pack_weights
 
 TEST_CASE("weights of projections become panels, everything else stays as it was") {
