@@ -10,3 +10,4 @@ int run_tokenize(const std::vector<std::string>& arguments);
 int run_logits(const std::vector<std::string>& arguments);
 int run_info(const std::vector<std::string>& arguments);
 int run_bench(const std::vector<std::string>& arguments);
+int run_quantize(const std::vector<std::string>& arguments);

@@ -22,6 +22,14 @@ void Setup::add_to(Options& options) {
     options.flag("--help", help_, "this text");
 }
 
+void Setup::add_runtime_to(Options& options) {
+    options.heading("Common options");
+    options.integer("--threads", "N", threads_, 0, 4096, "worker threads; 0, the default: one per processor");
+    options.text("--isa", "NAME", isa_, "use at most this instruction set: baseline, avx2, avx512, avx512vnni");
+    options.flag("--quiet", quiet_, "no progress on standard error");
+    options.flag("--help", help_, "this text");
+}
+
 bool Setup::parse(Options& options, const std::vector<std::string>& arguments, std::string_view usage,
                   std::string_view description) {
     if (options.parse(arguments)) return true;

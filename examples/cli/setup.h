@@ -12,6 +12,8 @@ class Setup {
 public:
     // Appends the common options to a command's own.
     void add_to(Options& options);
+    // Only those of the runtime and of messages, for commands that run no model.
+    void add_runtime_to(Options& options);
     // Parses. When --help was asked for, prints usage, description and options and returns false.
     static bool parse(Options& options, const std::vector<std::string>& arguments, std::string_view usage,
                       std::string_view description);

@@ -367,6 +367,56 @@ typedef int32_t (*quoin_write_callback)(const char* text, size_t length, void* u
 QUOIN_API quoin_status quoin_model_describe(const quoin_model* model, int32_t what, int32_t format,
                                             quoin_write_callback write, void* user_data);
 
+// ---- Quantisation: a file to a smaller one
+
+// What happened to one tensor. Pointers are valid during the call.
+typedef struct quoin_quantized_tensor {
+    size_t struct_size;
+    const char* name;  // not zero-terminated
+    size_t name_length;
+    const int64_t* dims;  // `rank` of them
+    int32_t rank;
+    int32_t source_dtype;
+    int32_t dtype;        // as source_dtype: it was copied
+    int32_t unfit_dtype;  // what the rules gave it, but its rows are no whole blocks of that; else _UNDEFINED
+    uint64_t source_bytes;
+    uint64_t bytes;
+} quoin_quantized_tensor;
+typedef int32_t (*quoin_quantized_tensor_callback)(const quoin_quantized_tensor* tensor, void* user_data);
+
+typedef struct quoin_quantize_options {
+    size_t struct_size;
+    quoin_progress_callback progress;  // several times a second
+    void* progress_user_data;
+    quoin_quantized_tensor_callback tensor;  // once for each tensor, in the order of the file, after it is written
+    void* tensor_user_data;
+    int32_t mmap_mode;  // QUOIN_MMAP_*
+    int32_t reserved;
+} quoin_quantize_options;
+
+typedef struct quoin_quantize_facts {
+    size_t struct_size;
+    uint64_t source_bytes;  // of the files
+    uint64_t output_bytes;
+    int64_t tensors;
+    int64_t converted;  // the others were copied
+    int64_t unfit;      // see quoin_quantized_tensor
+} quoin_quantize_facts;
+
+// Reads the GGUF file `path`, whose weights are f32, f16 or bf16, and writes `output` with weights in `type`: "q4_0",
+// "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q2_k_s", "q3_k_s", "q3_k_m", "q3_k_l", "q4_k_s", "q4_k_m", "q5_k_s",
+// "q5_k_m", "q6_k", "iq4_nl", "iq4_xs", "mxfp4", "mxfp4_moe", "tq1_0", "tq2_0", "bf16", "f16", "f32", in any case. As
+// these names mean elsewhere, each stands for a mixture: some tensors get more bits, norms and biases stay as they are.
+// Metadata is copied. Works in pieces: memory stays at some tens of megabytes beside the mapped file. The result does
+// not depend on threads or instruction set. The output appears, replacing a file of that name, when all is written;
+// after a failure, or when the process ends before, there is nothing. `out` may be NULL.
+// QUOIN_ERROR_INVALID_ARGUMENT: no such type, or input and output are the same file. QUOIN_ERROR_INVALID_MODEL: weights
+// are NaN or infinite, too. QUOIN_ERROR_UNSUPPORTED: weights are quantised already, or the file is a part of a model.
+QUOIN_API quoin_status quoin_model_quantize_file(const quoin_runtime* runtime, const char* path, size_t path_length,
+                                                 const char* type, size_t type_length, const char* output,
+                                                 size_t output_length, const quoin_quantize_options* options,
+                                                 quoin_quantize_facts* out);
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Tensor: an array of numbers, rows last (C order)
 // ---------------------------------------------------------------------------------------------------------------------

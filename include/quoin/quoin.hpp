@@ -57,6 +57,8 @@ using ModelOptions = Sized<quoin_model_options>;
 using ModelFacts = Sized<quoin_model_facts>;
 using MetadataValue = Sized<quoin_metadata_value>;
 using ValueInfo = Sized<quoin_value_info>;
+using QuantizeOptions = Sized<quoin_quantize_options>;
+using QuantizeFacts = Sized<quoin_quantize_facts>;
 using SessionOptions = Sized<quoin_session_options>;
 using ContextOptions = Sized<quoin_context_options>;
 using Metrics = Sized<quoin_metrics>;
@@ -337,8 +339,8 @@ private:
     static const quoin_runtime* raw(const Runtime* runtime) { return runtime == nullptr ? nullptr : runtime->get(); }
 };
 
-// Sets the progress callback of a load; keep it alive until the load is over. If progress(double fraction) throws, call
-// rethrow() after the load has failed with QUOIN_CANCELLED.
+// Sets the progress callback of a load or a quantisation; keep it alive until that is over. If progress(double
+// fraction) throws, call rethrow() after the failure with QUOIN_CANCELLED.
 template <class Function>
 class Progress : public detail::Callback<Function> {
 public:
@@ -348,7 +350,34 @@ public:
             return static_cast<Progress*>(user_data)->call(fraction);
         };
     }
+    Progress(Function& function, quoin_quantize_options& options) : detail::Callback<Function>(function) {
+        options.progress_user_data = this;
+        options.progress = [](double fraction, void* user_data) {
+            return static_cast<Progress*>(user_data)->call(fraction);
+        };
+    }
 };
+
+// The same for quoin_quantize_options::tensor; the function takes a const quoin_quantized_tensor&.
+template <class Function>
+class TensorProgress : public detail::Callback<Function> {
+public:
+    TensorProgress(Function& function, quoin_quantize_options& options) : detail::Callback<Function>(function) {
+        options.tensor_user_data = this;
+        options.tensor = [](const quoin_quantized_tensor* tensor, void* user_data) {
+            return static_cast<TensorProgress*>(user_data)->call(*tensor);
+        };
+    }
+};
+
+inline QuantizeFacts quantize_file(std::string_view path, std::string_view type, std::string_view output,
+                                   const quoin_quantize_options& options = QuantizeOptions(),
+                                   const Runtime* runtime = nullptr) {
+    QuantizeFacts out;
+    check(quoin_model_quantize_file(runtime == nullptr ? nullptr : runtime->get(), path.data(), path.size(),
+                                    type.data(), type.size(), output.data(), output.size(), &options, &out));
+    return out;
+}
 
 // ---- Tensor and session
 

@@ -1,6 +1,7 @@
 #include "load/gguf.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <limits>
 #include <optional>
@@ -35,19 +36,30 @@ constexpr uint64_t kFirstWindow = uint64_t{64} << 10;
 
 enum class ValueType : uint32_t { U8, I8, U16, I16, U32, I32, F32, Bool, String, Array, U64, I64, F64 };
 
+// The plain types; of block formats the number is 100 less than that of the dtype.
+struct PlainType {
+    uint32_t type;
+    DType dtype;
+};
+constexpr auto kPlainTypes = std::to_array<PlainType>({
+    {0, DType::F32},
+    {1, DType::F16},
+    {24, DType::I8},
+    {25, DType::I16},
+    {26, DType::I32},
+    {27, DType::I64},
+    {28, DType::F64},
+    {30, DType::BF16},
+});
+constexpr uint32_t kFirstBlockFormat = 100;
+// From here on dtypes are formats of our own, which no file has.
+constexpr uint32_t kEndOfBlockFormats = 200;
+
 std::optional<DType> dtype_of_ggml(uint32_t type) {
-    switch (type) {
-        case 0: return DType::F32;
-        case 1: return DType::F16;
-        case 24: return DType::I8;
-        case 25: return DType::I16;
-        case 26: return DType::I32;
-        case 27: return DType::I64;
-        case 28: return DType::F64;
-        case 30: return DType::BF16;
-        // 100 + type is the block format, unless it runs into the numbers of our own formats.
-        default: return type < 100 ? dtype_from_number(100 + type) : std::nullopt;
-    }
+    const auto* const plain = std::ranges::find(kPlainTypes, type, &PlainType::type);
+    if (plain != kPlainTypes.end()) return plain->dtype;
+    if (type >= kEndOfBlockFormats - kFirstBlockFormat) return std::nullopt;
+    return dtype_from_number(kFirstBlockFormat + type);
 }
 
 // One pass over the header. When the bytes at hand end before the header does, wanted_end() says how many are needed.
@@ -80,7 +92,7 @@ private:
     Result<std::string_view> name(std::string_view kind);
 
     Status check_version();
-    Status read_keys(uint64_t count, Metadata& metadata);
+    Status read_keys(uint64_t count, GgufFile& file);
     template <class T>
     Result<MetadataValue> scalar();
     template <class T, class Stored>
@@ -270,12 +282,14 @@ Result<MetadataValue> HeaderParser::value(ValueType type) {
     return invalid(place(), "unknown value type ", static_cast<uint32_t>(type));
 }
 
-Status HeaderParser::read_keys(uint64_t count, Metadata& metadata) {
+Status HeaderParser::read_keys(uint64_t count, GgufFile& file) {
     for (uint64_t index = 0; index < count; ++index) {
+        const size_t begin = reader_.position();
         QUOIN_ASSIGN_OR_RETURN(const std::string_view key, name("key"));
         QUOIN_ASSIGN_OR_RETURN(const uint32_t type, number<uint32_t>("value type"));
         QUOIN_ASSIGN_OR_RETURN(MetadataValue found, value(static_cast<ValueType>(type)));
-        if (!metadata.add(key, std::move(found))) return invalid("key ", quoted(key), " stands in the file twice");
+        if (!file.metadata.add(key, std::move(found))) return invalid("key ", quoted(key), " stands in the file twice");
+        file.key_bytes.push_back(window_.bytes.subspan(begin, reader_.position() - begin));
     }
     kind_ = {};
     return {};
@@ -384,21 +398,29 @@ Result<GgufFile> HeaderParser::parse() {
         return unsupported(key_count, " keys and ", tensor_count, " tensors; at most ", kMostKeys, " and ",
                            kMostTensors, " are supported");
     }
-    GgufFile file{Metadata(source_.name(), window_.owner), {}};
-    QUOIN_RETURN_IF_ERROR(read_keys(key_count, file.metadata));
-    QUOIN_ASSIGN_OR_RETURN(const uint64_t align, alignment(file.metadata));
+    GgufFile file{.metadata = Metadata(source_.name(), window_.owner)};
+    QUOIN_RETURN_IF_ERROR(read_keys(key_count, file));
+    QUOIN_ASSIGN_OR_RETURN(file.alignment, alignment(file.metadata));
     for (uint64_t index = 0; index < tensor_count; ++index) {
-        QUOIN_ASSIGN_OR_RETURN(GgufTensor found, tensor(align));
+        QUOIN_ASSIGN_OR_RETURN(GgufTensor found, tensor(file.alignment));
         file.tensors.push_back(found);
     }
     kind_ = {};
-    QUOIN_RETURN_IF_ERROR(place_tensors(align, file.tensors));
+    QUOIN_RETURN_IF_ERROR(place_tensors(file.alignment, file.tensors));
     QUOIN_RETURN_IF_ERROR(check_names(file.tensors));
     QUOIN_RETURN_IF_ERROR(check_overlaps(file.tensors));
     return file;
 }
 
 }  // namespace
+
+std::optional<uint32_t> gguf_type(DType dtype) {
+    const auto* const plain = std::ranges::find(kPlainTypes, dtype, &PlainType::dtype);
+    if (plain != kPlainTypes.end()) return plain->type;
+    const auto number = static_cast<uint32_t>(dtype);
+    if (number < kFirstBlockFormat || number >= kEndOfBlockFormats) return std::nullopt;
+    return number - kFirstBlockFormat;
+}
 
 Result<GgufFile> parse_gguf(const SourcePtr& source) {
     uint64_t size = source->is_mapped() ? source->size() : std::min(source->size(), kFirstWindow);

@@ -1,7 +1,10 @@
 // The GGUF container: keys, and where each tensor's bytes lie. Knows nothing of what they mean.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -24,8 +27,14 @@ struct GgufTensor {
 
 struct GgufFile {
     Metadata metadata;
+    // The entries of `metadata` as they stand in the file: key, type and value. Valid as long as it, or a copy, lives.
+    std::vector<std::span<const std::byte>> key_bytes;
     std::vector<GgufTensor> tensors;  // in the file's order; names are unique, bytes do not overlap
+    uint64_t alignment = 0;           // of every tensor's bytes
 };
+
+// The number of a dtype in GGUF; nullopt for one that such files do not have.
+std::optional<uint32_t> gguf_type(DType dtype);
 
 // Reads the header of a little-endian GGUF of version 2 or 3; no tensor data. A source that is not mapped is read in
 // windows, so that a header of n bytes costs at most two reads of 2n.

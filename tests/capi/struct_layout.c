@@ -149,6 +149,35 @@ LAYOUT_FIELD(quoin_result, generated_tokens, 24, 8);
 LAYOUT_FIELD(quoin_result, prompt_seconds, 32, 8);
 LAYOUT_FIELD(quoin_result, generate_seconds, 40, 8);
 
+LAYOUT_SIZE(quoin_quantized_tensor, 64);
+LAYOUT_FIELD(quoin_quantized_tensor, struct_size, 0, 8);
+LAYOUT_FIELD(quoin_quantized_tensor, name, 8, 8);
+LAYOUT_FIELD(quoin_quantized_tensor, name_length, 16, 8);
+LAYOUT_FIELD(quoin_quantized_tensor, dims, 24, 8);
+LAYOUT_FIELD(quoin_quantized_tensor, rank, 32, 4);
+LAYOUT_FIELD(quoin_quantized_tensor, source_dtype, 36, 4);
+LAYOUT_FIELD(quoin_quantized_tensor, dtype, 40, 4);
+LAYOUT_FIELD(quoin_quantized_tensor, unfit_dtype, 44, 4);
+LAYOUT_FIELD(quoin_quantized_tensor, source_bytes, 48, 8);
+LAYOUT_FIELD(quoin_quantized_tensor, bytes, 56, 8);
+
+LAYOUT_SIZE(quoin_quantize_options, 48);
+LAYOUT_FIELD(quoin_quantize_options, struct_size, 0, 8);
+LAYOUT_FIELD(quoin_quantize_options, progress, 8, 8);
+LAYOUT_FIELD(quoin_quantize_options, progress_user_data, 16, 8);
+LAYOUT_FIELD(quoin_quantize_options, tensor, 24, 8);
+LAYOUT_FIELD(quoin_quantize_options, tensor_user_data, 32, 8);
+LAYOUT_FIELD(quoin_quantize_options, mmap_mode, 40, 4);
+LAYOUT_FIELD(quoin_quantize_options, reserved, 44, 4);
+
+LAYOUT_SIZE(quoin_quantize_facts, 48);
+LAYOUT_FIELD(quoin_quantize_facts, struct_size, 0, 8);
+LAYOUT_FIELD(quoin_quantize_facts, source_bytes, 8, 8);
+LAYOUT_FIELD(quoin_quantize_facts, output_bytes, 16, 8);
+LAYOUT_FIELD(quoin_quantize_facts, tensors, 24, 8);
+LAYOUT_FIELD(quoin_quantize_facts, converted, 32, 8);
+LAYOUT_FIELD(quoin_quantize_facts, unfit, 40, 8);
+
 int main(void) {
     puts("the layout is as published");
     return 0;

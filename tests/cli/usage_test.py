@@ -4,7 +4,8 @@ import unittest
 
 from tool import ToolTest
 
-COMMANDS = ("generate", "tokenize", "logits", "info", "bench")
+MODEL_COMMANDS = ("generate", "tokenize", "logits", "info", "bench")
+COMMANDS = (*MODEL_COMMANDS, "quantize")
 COMMON = ("--model", "--threads", "--context", "--isa", "--provider", "--kv-type", "--seed", "--quiet", "--help")
 
 
@@ -19,7 +20,7 @@ class Usage(ToolTest):
         for command in COMMANDS:
             text = self.succeed(command, "--help").decode()
             self.assertTrue(text.startswith(f"Usage: quoin {command}"), text)
-            for option in COMMON:
+            for option in COMMON if command in MODEL_COMMANDS else ("--model", "--threads", "--quiet", "--help"):
                 self.assertIn(option, text)
             self.assertTrue(all(len(line) <= 120 for line in text.splitlines()), text)
 
@@ -54,12 +55,16 @@ class Usage(ToolTest):
     def test_required_options(self):
         self.fail_with(2, "logits", "--output", "x.npy", says="--ids")
         self.fail_with(2, "logits", "--ids", "1,2", says="--output")
+        self.fail_with(2, "quantize", "--type", "q4_0", "--output", "x.gguf", says="--model")
+        self.fail_with(2, "quantize", "--model", "x.gguf", "--output", "y.gguf", says="--type")
+        self.fail_with(2, "quantize", "--model", "x.gguf", "--type", "q4_0", says="--output")
         for ids in ("", "1,,2", "1,a", "1,", "-1", "99999999999"):
             self.fail_with(2, "logits", "--ids", ids, "--output", "x.npy", says="--ids")
 
     def test_a_file_that_is_no_model_exits_with_1(self):
         for command in (("generate",), ("tokenize", "--text", "a"), ("info",), ("bench",),
-                        ("logits", "--ids", "1", "--output", "never-made.npy")):
+                        ("logits", "--ids", "1", "--output", "never-made.npy"),
+                        ("quantize", "--type", "q4_0", "--output", "never-made.gguf")):
             self.fail_with(1, *command, "--model", "/nonexistent/story.gguf", says="story.gguf")
             self.fail_with(1, *command, "--model", __file__, says="usage_test.py")
 

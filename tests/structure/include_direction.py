@@ -18,6 +18,7 @@ ROOMS = {
     "optimize": ["ops", "graph", "core"],
     "exec": ["ops", "graph", "kernels", "core"],
     "text": ["core"],
+    "quantize": ["load", "kernels", "core"],
     "llm": ["exec", "optimize", "load", "text", "graph", "core"],
 }
 PUBLIC = ["quoin/quoin.h", "quoin/quoin.hpp"]
