@@ -79,6 +79,11 @@ QUOIN_INLINE Affine corrected(const AffineTrial& trial, float scale, float offse
     return {scale + by_scale, 0, error - by_scale * dot, trial.code_squares};
 }
 
+template <int kTop, int kCount>
+QUOIN_INLINE Affine try_and_correct(const float* x, float scale, float offset, OffsetSign sign) {
+    return corrected<kCount>(try_affine<kTop, kCount>(x, scale, offset), scale, offset, sign);
+}
+
 // Start::place(step) is the part of a block's range that the codes span at first.
 template <int kTop, int kCount, class Start>
 Affine search_affine(const float* x, OffsetSign sign) {
@@ -88,26 +93,25 @@ Affine search_affine(const float* x, OffsetSign sign) {
     if (sign == OffsetSign::NotNegative) range.high = greatest(range.high, 0);
     const float width = range.high - range.low;
     if (width <= 0) return {0, range.low, 0, 0};
-    Affine best{0, 0, 0, 0};
-    bool any = false;
-    const auto consider = [&](float scale, float offset) QUOIN_LAMBDA_INLINE {
-        const AffineTrial trial = try_affine<kTop, kCount>(x, scale, offset);
-        const Affine found = corrected<kCount>(trial, scale, offset, sign);
-        if (any && found.error >= best.error) return;
-        any = true;
-        best = found;
-    };
-    for (int step = 0; step < Start::kSteps; ++step) {
-        const float spanned = width * Start::place(step);
-        float offset = range.low + (width - spanned) / 2;
+    // Around the middle of the range and, where the offset is bound, from its end; all trials before all comparisons.
+    constexpr int kTrials = Start::kSteps * 2;
+    const int places = sign == OffsetSign::Any ? 1 : 2;
+    Affine trials[kTrials];
+    for (int i = 0; i < Start::kSteps * places; ++i) {
+        const float spanned = width * Start::place(i / places);
+        float offset = range.low;
+        if (i % places == 0) offset += (width - spanned) / 2;
         if (!allowed(sign, offset)) offset = 0;
-        consider(spanned / kTop, offset);
-        if (sign != OffsetSign::Any) consider(spanned / kTop, range.low);
+        trials[i] = try_and_correct<kTop, kCount>(x, spanned / kTop, offset, sign);
+    }
+    Affine best = trials[0];
+    for (int i = 1; i < Start::kSteps * places; ++i) {
+        if (trials[i].error < best.error) best = trials[i];
     }
     for (int round = 0; round < 3; ++round) {
-        const float before = best.error;
-        consider(best.scale, best.offset);
-        if (best.error >= before) break;
+        const Affine next = try_and_correct<kTop, kCount>(x, best.scale, best.offset, sign);
+        if (next.error >= best.error) break;
+        best = next;
     }
     return best;
 }

@@ -39,32 +39,35 @@ struct Scale {
     float weight;  // sum of level^2: how much an error of the scale costs
 };
 
+template <class Levels, int kCount>
+QUOIN_INLINE Scale try_and_correct(const float* x, float scale) {
+    const ScaleTrial trial = try_scale<Levels, kCount>(x, scale);
+    return {scale + trial.correction(), trial.corrected_error(), trial.level_dot};
+}
+
 // The scale of a block that may have any value, as that of a sub-block before its own rounding.
 template <class Levels, int kCount>
 Scale search_scale(const float* x) {
     const Range range = range_of<kCount>(x);
     const float extreme = range.high > -range.low ? range.high : range.low;
     if (extreme == 0) return {0, 0, 0};
-    constexpr bool kSymmetric = Levels::kLow == -Levels::kHigh;
-    Scale best{0, 0, 0};
-    bool any = false;
-    const auto consider = [&](float scale) QUOIN_LAMBDA_INLINE {
-        const ScaleTrial trial = try_scale<Levels, kCount>(x, scale);
-        const float error = trial.corrected_error();
-        if (any && error >= best.error) return;
-        any = true;
-        best = {scale + trial.correction(), error, trial.level_dot};
-    };
-    for (int step = 0; step < Levels::kSteps; ++step) {
-        const float place = Levels::place(step);
-        consider(extreme / (Levels::kLow * place));
-        if (!kSymmetric) consider(extreme / (Levels::kHigh * place));
+    constexpr int kSigns = Levels::kLow == -Levels::kHigh ? 1 : 2;
+    constexpr int kTrials = Levels::kSteps * kSigns;
+    // All trials before all comparisons: the processor overlaps what no branch waits for.
+    Scale trials[kTrials];
+    for (int i = 0; i < kTrials; ++i) {
+        const float outermost = i % kSigns == 0 ? Levels::kLow : Levels::kHigh;
+        trials[i] = try_and_correct<Levels, kCount>(x, extreme / (outermost * Levels::place(i / kSigns)));
+    }
+    Scale best = trials[0];
+    for (int i = 1; i < kTrials; ++i) {
+        if (trials[i].error < best.error) best = trials[i];
     }
     // The corrected scale may move elements to other levels, which corrects it again.
     for (int round = 0; round < 3; ++round) {
-        const float before = best.error;
-        consider(best.value);
-        if (best.error >= before) break;
+        const Scale next = try_and_correct<Levels, kCount>(x, best.value);
+        if (next.error >= best.error) break;
+        best = next;
     }
     return best;
 }
