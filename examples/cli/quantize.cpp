@@ -103,7 +103,13 @@ int run_quantize(const std::vector<std::string>& arguments) {
     {
         // The progress callback looks; the guard only takes the signal, so that nothing half done is left.
         const InterruptGuard guard([] {});
-        facts = quoin::quantize_file(model, type, output, wanted, &runtime);
+        try {
+            facts = quoin::quantize_file(model, type, output, wanted, &runtime);
+        } catch (const quoin::Error& error) {
+            // What the library refuses as an argument is what the user wrote for --type or --output.
+            if (error.status() == QUOIN_ERROR_INVALID_ARGUMENT) throw UsageError(error.what());
+            throw;
+        }
     }
     line.clear();
     if (json) {

@@ -73,6 +73,10 @@ TEST_CASE("NULL in place of an object or an output is an invalid argument") {
             REFUSED(quoin_model_load_reader(nullptr, nullptr, nullptr, &model_out)),
             REFUSED(quoin_model_load_reader(nullptr, &reader, nullptr, &model_out)),  // read is NULL
             REFUSED(quoin_model_load_reader(nullptr, &reader, nullptr, nullptr)),
+            REFUSED(quoin_model_quantize_file(nullptr, nullptr, 0, "q4_0", 4, "x", 1, nullptr, nullptr)),
+            REFUSED(quoin_model_quantize_file(nullptr, "x", 1, nullptr, 0, "x", 1, nullptr, nullptr)),
+            REFUSED(quoin_model_quantize_file(nullptr, "x", 1, "q4_0", 4, nullptr, 0, nullptr, nullptr)),
+            REFUSED(quoin_model_quantize_file(nullptr, "x", 1, "q4_0", 4, "", 0, nullptr, nullptr)),
             REFUSED(quoin_model_info(nullptr, &facts)),
             REFUSED(quoin_model_info(model, nullptr)),
             REFUSED(quoin_model_metadata_key(nullptr, 0, &text_out, &size_out)),

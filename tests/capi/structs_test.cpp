@@ -1,9 +1,32 @@
 // Callers of older and newer headers: structs shorter and longer than this library's.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
 #include "capi/capi_test.h"
+
+#include <unistd.h>
 
 namespace {
 
 using namespace quoin::test;
+
+// Bytes as a file, for as long as the object lives.
+class TemporaryFile {
+public:
+    explicit TemporaryFile(const FileBytes& bytes)
+        : path_(std::filesystem::temp_directory_path() / ("quoin-structs-" + std::to_string(getpid()) + ".gguf")) {
+        std::ofstream file(path_, std::ios::binary);
+        file.write(static_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    }
+    TemporaryFile(const TemporaryFile&) = delete;
+    TemporaryFile& operator=(const TemporaryFile&) = delete;
+    ~TemporaryFile() { std::filesystem::remove(path_); }
+    std::string path() const { return path_.string(); }
+
+private:
+    std::filesystem::path path_;
+};
 
 // `size` bytes of their own, so that AddressSanitizer sees every byte that is read or written too many.
 template <class Struct>
@@ -111,6 +134,15 @@ TEST_CASE("option structs of older and newer callers are read") {
         quoin_sequence_destroy(made);
         return status;
     });
+    const TemporaryFile source(small_bytes());
+    check_options<quoin_quantize_options>([&](const auto* options) {
+        const std::string output = source.path() + ".out";
+        const quoin_status status =
+            quoin_model_quantize_file(runtime.get(), source.path().c_str(), QUOIN_STRLEN, "f16", QUOIN_STRLEN,
+                                      output.c_str(), QUOIN_STRLEN, options, nullptr);
+        std::remove(output.c_str());
+        return status;
+    });
     check_options<quoin_generate_options>([&](const auto* options) {
         const SequenceHandle sequence = make_sequence(context.get(), {1, 2});
         return quoin_sequence_generate(sequence.get(), nullptr, options, nullptr, nullptr, nullptr);
@@ -137,6 +169,14 @@ TEST_CASE("output structs of any size are filled as far as they go") {
     check_output<quoin_metadata_value>([&](auto* out) { return quoin_model_metadata_value(model.get(), 0, 0, out); });
     check_output<quoin_value_info>([&](auto* out) { return quoin_model_input_info(model.get(), 0, out); });
     check_output<quoin_value_info>([&](auto* out) { return quoin_model_output_info(model.get(), 0, out); });
+    const TemporaryFile source(small_bytes());
+    check_output<quoin_quantize_facts>([&](auto* out) {
+        const std::string output = source.path() + ".out";
+        const quoin_status status = quoin_model_quantize_file(nullptr, source.path().c_str(), QUOIN_STRLEN, "f16",
+                                                              QUOIN_STRLEN, output.c_str(), QUOIN_STRLEN, nullptr, out);
+        std::remove(output.c_str());
+        return status;
+    });
     check_output<quoin_metrics>([&](auto* out) { return quoin_context_metrics(context.get(), out); });
     check_output<quoin_result>([&](auto* out) {
         auto options = sized<quoin_generate_options>();
