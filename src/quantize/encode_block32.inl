@@ -18,18 +18,32 @@ QUOIN_INLINE void write_fifth_bits(const uint8_t* codes, std::byte* dst) {
     __builtin_memcpy(dst, &bits, sizeof(bits));
 }
 
-// Scale, then what write(codes, dst) makes of the codes.
+// Calls work(x, blocks, dst) for groups of up to sixteen blocks; dst is where the first of them goes.
+template <int kCount, int kBytes, class Work>
+QUOIN_INLINE void for_groups(const float* src, int64_t count, std::byte* dst, Work&& work) {
+    for (int64_t left = count / kCount; left > 0; left -= kLaneCount) {
+        Blocks<kCount> x;
+        x.load_from(src, left);
+        work(x, left < kLaneCount ? static_cast<int>(left) : kLaneCount, dst);
+        src += kCount * kLaneCount;
+        dst += kBytes * kLaneCount;
+    }
+}
+
+// Scale, then what write(codes, dst) makes of a block's codes.
 template <class Levels, int kBytes, class Write>
 QUOIN_INLINE void encode_scaled(const float* src, int64_t count, std::byte* dst, Write&& write) {
-    for (int64_t k = 0; k < count; k += kBlock, dst += kBytes) {
-        alignas(64) float x[kBlock];
-        uint8_t codes[kBlock];
-        load_block<kBlock>(src + k, x);
-        const uint16_t scale = search_half_scale<Levels, kBlock>(x);
-        write_indices<Levels, kBlock>(x, half_to_float(scale), codes);
-        write_half(dst, scale);
-        write(codes, dst + 2);
-    }
+    for_groups<kBlock, kBytes>(src, count, dst, [&](const Blocks<kBlock>& x, int blocks, std::byte* to) {
+        float scales[kLaneCount];
+        uint8_t codes[kLaneCount * kBlock];
+        const Lanes scale = search_half_scale<Levels>(x);
+        store(scales, scale);
+        write_indices<Levels>(x, scale, codes);
+        for (int b = 0; b < blocks; ++b) {
+            write_half(to + b * kBytes, scales[b]);
+            write(codes + b * kBlock, to + b * kBytes + 2);
+        }
+    });
 }
 
 void encode_q4_0(const float* src, int64_t count, std::byte* dst) {
@@ -59,64 +73,56 @@ void encode_iq4_nl(const float* src, int64_t count, std::byte* dst) {
 
 // ---- Scale and offset, both halves
 
+struct HalfAffine {
+    Lanes scale;
+    Lanes offset;
+};
+
 // Both after rounding, which for a block far from zero matters more than the codes: the two halves are chosen by trial
 // around the unrounded optimum.
 template <int kTop, class Start>
-QUOIN_INLINE void encode_affine_block(const float* x, uint16_t& scale_half, uint16_t& offset_half, uint8_t* codes) {
-    const Range range = range_of<kBlock>(x);
-    float best_error = 0;
-    bool any = false;
-    const auto consider = [&](uint16_t scale, uint16_t offset) QUOIN_LAMBDA_INLINE {
-        const float error = try_affine<kTop, kBlock>(x, half_to_float(scale), half_to_float(offset)).error;
-        if (any && error >= best_error) return false;
-        any = true;
-        best_error = error;
-        scale_half = scale;
-        offset_half = offset;
-        return true;
-    };
+QUOIN_INLINE HalfAffine search_half_affine(const Blocks<kBlock>& x) {
+    const Range range = range_of(x);
     // Where others place them.
-    consider(to_half((range.high - range.low) / kTop), to_half(range.low));
-    const Affine found = search_affine<kTop, kBlock, Start>(x, OffsetSign::Any);
-    consider(to_half(found.scale), to_half(found.offset));
+    HalfAffine best{rounded_to_half((range.high - range.low) * (1.0F / kTop)), rounded_to_half(range.low)};
+    Lanes best_error = try_affine<kTop>(x, best.scale, best.offset).error;
+    const auto consider = [&](const Lanes& scale, const Lanes& offset) {
+        const HalfAffine halves{rounded_to_half(scale), rounded_to_half(offset)};
+        const Lanes error = try_affine<kTop>(x, halves.scale, halves.offset).error;
+        const Mask improved = error < best_error;
+        best = {select(improved, halves.scale, best.scale), select(improved, halves.offset, best.offset)};
+        best_error = select(improved, error, best_error);
+    };
+    const Affine found = search_affine<kTop, Start>(x, OffsetSign::Any);
+    consider(found.scale, found.offset);
     // All elements equal: a code of 1 makes the scale a correction of the offset's rounding.
-    const uint16_t low = to_half(range.low);
-    if (range.high == range.low) consider(to_half(range.low - half_to_float(low)), low);
+    consider(range.low - rounded_to_half(range.low), range.low);
     for (int round = 0; round < 4; ++round) {
         // With one half fixed, the best other one by least squares.
-        const float scale = half_to_float(scale_half);
-        const float offset = half_to_float(offset_half);
-        const AffineTrial trial = try_affine<kTop, kBlock>(x, scale, offset);
-        bool moved = consider(scale_half, to_half(offset + trial.residual_sum / kBlock));
-        if (trial.code_squares > 0) {
-            moved = consider(to_half(scale + trial.residual_dot / trial.code_squares), offset_half) || moved;
-        }
-        if (!moved) break;
+        const AffineTrial trial = try_affine<kTop>(x, best.scale, best.offset);
+        const HalfAffine middle = best;
+        consider(middle.scale, middle.offset + trial.residual_sum / kBlock);
+        consider(middle.scale + quotient(trial.residual_dot, trial.code_squares), middle.offset);
     }
-    const float scale = half_to_float(scale_half);
-    const float offset = half_to_float(offset_half);
-    const Lanes inverse = lanes_of(scale == 0 ? 0 : 1 / scale);
-    float values[kBlock];
-    for (int i = 0; i < kBlock; i += kLaneCount) {
-        const Lanes code = (load(x + i) - lanes_of(offset)) * inverse;
-        store(values + i, nearest_whole(max(min(code, lanes_of(kTop)), lanes_of(0))));
-    }
-    for (int i = 0; i < kBlock; ++i) codes[i] = static_cast<uint8_t>(values[i]);
+    return best;
 }
 
 template <int kTop, class Start, int kBytes, class Write>
 QUOIN_INLINE void encode_affine(const float* src, int64_t count, std::byte* dst, Write&& write) {
-    for (int64_t k = 0; k < count; k += kBlock, dst += kBytes) {
-        alignas(64) float x[kBlock];
-        uint8_t codes[kBlock];
-        uint16_t scale = 0;
-        uint16_t offset = 0;
-        load_block<kBlock>(src + k, x);
-        encode_affine_block<kTop, Start>(x, scale, offset, codes);
-        write_half(dst, scale);
-        write_half(dst + 2, offset);
-        write(codes, dst + 4);
-    }
+    for_groups<kBlock, kBytes>(src, count, dst, [&](const Blocks<kBlock>& x, int blocks, std::byte* to) {
+        float scales[kLaneCount];
+        float offsets[kLaneCount];
+        uint8_t codes[kLaneCount * kBlock];
+        const HalfAffine found = search_half_affine<kTop, Start>(x);
+        store(scales, found.scale);
+        store(offsets, found.offset);
+        write_affine_codes<kTop>(x, found.scale, found.offset, codes);
+        for (int b = 0; b < blocks; ++b) {
+            write_half(to + b * kBytes, scales[b]);
+            write_half(to + b * kBytes + 2, offsets[b]);
+            write(codes + b * kBlock, to + b * kBytes + 4);
+        }
+    });
 }
 
 void encode_q4_1(const float* src, int64_t count, std::byte* dst) {
@@ -140,40 +146,59 @@ QUOIN_INLINE float power_of_two(int exponent) {
 
 void encode_mxfp4(const float* src, int64_t count, std::byte* dst) {
     constexpr int kBytes = 17;
-    for (int64_t k = 0; k < count; k += kBlock, dst += kBytes) {
-        alignas(64) float x[kBlock];
-        uint8_t codes[kBlock];
-        const Range range = range_of<kBlock>(src + k);
-        const float extreme = greatest(range.high, -range.low);
-        if (extreme == 0) {
-            for (int i = 0; i < kBytes; ++i) dst[i] = std::byte{0};
-            continue;
+    for (int64_t left = count / kBlock; left > 0; left -= kLaneCount) {
+        const int blocks = left < kLaneCount ? static_cast<int>(left) : kLaneCount;
+        // The largest element of each block is brought to 1 <= x < 2, so that squares neither vanish nor overflow.
+        float scaled[kLaneCount * kBlock];
+        int exponents[kLaneCount] = {};
+        for (int b = 0; b < blocks; ++b) {
+            float extreme = 0;
+            for (int i = 0; i < kBlock; ++i) {
+                const float size = __builtin_fabsf(src[b * kBlock + i]);
+                extreme = size > extreme ? size : extreme;
+            }
+            const uint32_t bits = __builtin_bit_cast(uint32_t, extreme);
+            if (bits == 0) {
+                exponents[b] = -128;
+            } else {
+                exponents[b] = bits >> 23 != 0 ? static_cast<int>(bits >> 23) - 127 : -118 - __builtin_clz(bits);
+            }
+            // In two steps, because the power may itself be no float.
+            const int half = -exponents[b] / 2;
+            const float first = power_of_two(half);
+            const float second = power_of_two(-exponents[b] - half);
+            for (int i = 0; i < kBlock; ++i) scaled[b * kBlock + i] = src[b * kBlock + i] * first * second;
         }
-        // The largest element is brought to 1 <= x < 2, so that squares neither vanish nor overflow; in two steps,
-        // because the power may itself be no float.
-        const uint32_t bits = __builtin_bit_cast(uint32_t, extreme);
-        const int exponent = bits >> 23 != 0 ? static_cast<int>(bits >> 23) - 127 : -118 - __builtin_clz(bits);
-        const Lanes first = lanes_of(power_of_two(-exponent / 2));
-        const Lanes second = lanes_of(power_of_two(-exponent - -exponent / 2));
-        for (int i = 0; i < kBlock; i += kLaneCount) store(x + i, load(src + k + i) * first * second);
+        Blocks<kBlock> x;
+        x.load_from(scaled, blocks);
         // Stored as exponent + 128; 255 is no number. The largest level is 12, so the largest element lies at 8 to 16
-        // under the middle one.
-        int best = 0;
-        float best_error = 0;
-        bool any = false;
-        for (const int candidate : {-3, -2, -4}) {
-            const int stored = exponent + candidate + 128;
-            if (stored < 0 || stored > 254) continue;
-            const float error = try_scale<TinyFloatLevels, kBlock>(x, power_of_two(candidate)).error;
-            if (any && error >= best_error) continue;
-            any = true;
-            best_error = error;
-            best = candidate;
+        // under the first one.
+        float lowest[kLaneCount];
+        float highest[kLaneCount];
+        for (int b = 0; b < kLaneCount; ++b) {
+            lowest[b] = power_of_two(exponents[b] < 0 ? -128 - exponents[b] : -128);
+            highest[b] = power_of_two(126 - exponents[b] < 0 ? 126 - exponents[b] : 127);
         }
-        if (!any) best = -128 - exponent;  // below the smallest scale
-        write_indices<TinyFloatLevels, kBlock>(x, power_of_two(best), codes);
-        dst[0] = static_cast<std::byte>(exponent + best + 128);
-        write_nibbles(codes, dst + 1);
+        Lanes best = lanes_of(0);
+        Lanes best_error = lanes_of(0);
+        for (const int candidate : {-3, -2, -4}) {
+            const Lanes scale = min(max(lanes_of(power_of_two(candidate)), load(lowest)), load(highest));
+            const Lanes error = try_scale<TinyFloatLevels>(x, scale).error;
+            const Mask improved = candidate == -3 ? error <= error : error < best_error;
+            best = select(improved, scale, best);
+            best_error = select(improved, error, best_error);
+        }
+        float scales[kLaneCount];
+        uint8_t codes[kLaneCount * kBlock];
+        store(scales, best);
+        write_indices<TinyFloatLevels>(x, best, codes);
+        for (int b = 0; b < blocks; ++b) {
+            const int exponent = static_cast<int>(__builtin_bit_cast(uint32_t, scales[b]) >> 23) - 127;
+            dst[b * kBytes] = static_cast<std::byte>(exponent + exponents[b] + 128);
+            write_nibbles(codes + b * kBlock, dst + b * kBytes + 1);
+        }
+        src += kBlock * kLaneCount;
+        dst += kBytes * kLaneCount;
     }
 }
 

@@ -6,212 +6,174 @@ namespace {
 
 constexpr int kSuper = 256;
 
+// A lane is a sub-block; the sixteen of one super-block, or the eight of each of two, are a group. What belongs to a
+// super-block stands in all lanes of its group.
 template <class LevelsOf, int kSubBlock, int low_scale, int high_scale>
-struct ScaledSuperBlock {
+struct ScaledSuperBlocks {
     using Levels = LevelsOf;
     static constexpr int kSize = kSubBlock;
-    static constexpr int kSubBlocks = kSuper / kSubBlock;
-    static constexpr int kLowScale = low_scale;
-    static constexpr int kHighScale = high_scale;
+    static constexpr int kGroup = kSuper / kSubBlock;
+    static constexpr int kSupers = kLaneCount / kGroup;
 
-    uint16_t d = 0;
-    int scales[kSubBlocks] = {};
-    float error = 0;
+    Lanes d;  // halves
+    Lanes scales;
 
-    void search(const float* x);
-    // The numbers of the levels of all elements.
-    void indices(const float* x, uint8_t* out) const {
-        const float unit = half_to_float(d);
-        for (int j = 0; j < kSubBlocks; ++j) {
-            write_indices<Levels, kSize>(x + j * kSize, unit * static_cast<float>(scales[j]), out + j * kSize);
-        }
-    }
+    void search(const Blocks<kSize>& x);
 
 private:
-    static uint16_t choose_unit(const Scale* wanted);
-    void settle(const float* x, const Scale* wanted, uint16_t unit);
-    void consider(const float* x, uint16_t unit, const int* start);
+    static QUOIN_INLINE Lanes whole(const Lanes& wanted, const Lanes& unit) {
+        return nearest_whole(clamp(quotient(wanted, unit), low_scale, high_scale));
+    }
+    static Lanes choose_unit(const Scale& wanted, const Lanes& extreme);
+    void consider(const Blocks<kSize>& x, const Lanes& unit, const Lanes& start);
+
+    Lanes error_;
 };
 
 // What rounding the scales to multiples of a unit costs, to second order; the least of some units around the largest.
-template <class L, int S, int low, int high>
-uint16_t ScaledSuperBlock<L, S, low, high>::choose_unit(const Scale* wanted) {
-    float extreme = 0;
-    for (int j = 0; j < kSubBlocks; ++j) {
-        if (magnitude(wanted[j].value) > magnitude(extreme)) extreme = wanted[j].value;
-    }
-    if (extreme == 0) return 0;
-    uint16_t best = to_half(extreme / kLowScale);
-    float best_cost = 0;
-    bool any = false;
-    constexpr int kTries = 24;
-    for (int attempt = 0; attempt < kTries; ++attempt) {
-        // The largest scale on each of the outermost whole numbers, of both signs.
-        const int place = attempt / 2;
-        const int steps = attempt % 2 == 0 ? kLowScale + place : kHighScale - place;
-        const uint16_t half = to_half(extreme / static_cast<float>(steps));
-        const float unit = half_to_float(half);
-        if (unit == 0) continue;
-        float cost = 0;
-        for (int j = 0; j < kSubBlocks; ++j) {
-            const int whole = nearest_int(wanted[j].value / unit, kLowScale, kHighScale);
-            const float off = wanted[j].value - unit * static_cast<float>(whole);
-            cost += wanted[j].weight * off * off;
-        }
-        if (any && cost >= best_cost) continue;
-        any = true;
-        best_cost = cost;
-        best = half;
+template <class L, int S, int low_scale, int high_scale>
+Lanes ScaledSuperBlocks<L, S, low_scale, high_scale>::choose_unit(const Scale& wanted, const Lanes& extreme) {
+    Lanes best = rounded_to_half(extreme * (1.0F / low_scale));
+    Lanes best_cost = lanes_of(__builtin_inff());
+    // The largest scale on each of the outermost whole numbers, of both signs.
+    constexpr int kPlaces = 12;
+    for (int attempt = 0; attempt < 2 * kPlaces; ++attempt) {
+        const int steps = attempt % 2 == 0 ? low_scale + attempt / 2 : high_scale - attempt / 2;
+        const Lanes unit = rounded_to_half(extreme * (1.0F / static_cast<float>(steps)));
+        const Lanes off = wanted.value - unit * whole(wanted.value, unit);
+        const Lanes cost = group_sum<kGroup>(wanted.weight * off * off);
+        const Mask improved = cost < best_cost;
+        best = select(improved, unit, best);
+        best_cost = select(improved, cost, best_cost);
     }
     return best;
 }
 
-// Takes `unit` if the scales that fit it best, looked for around `start`, give a smaller error than what there is.
-template <class L, int S, int low, int high>
-void ScaledSuperBlock<L, S, low, high>::consider(const float* x, uint16_t half, const int* start) {
-    const float unit = half_to_float(half);
-    float total = 0;
-    int chosen[kSubBlocks];
-    for (int j = 0; j < kSubBlocks; ++j) {
-        int best = 0;
-        float best_error = 0;
-        bool any = false;
-        for (const int move : {0, 1, -1}) {
-            const int scale = clamp(start[j] + move, kLowScale, kHighScale);
-            if (move != 0 && scale == start[j]) continue;
-            const float found = try_scale<Levels, kSize>(x + j * kSize, unit * static_cast<float>(scale)).error;
-            if (any && found >= best_error) continue;
-            any = true;
-            best_error = found;
-            best = scale;
-        }
-        chosen[j] = best;
-        total += best_error;
-        if (total >= error) return;
+// Takes a unit where the scales that fit it best, looked for around `start`, give a smaller error than what there is.
+template <class L, int S, int low_scale, int high_scale>
+void ScaledSuperBlocks<L, S, low_scale, high_scale>::consider(const Blocks<kSize>& x, const Lanes& unit,
+                                                              const Lanes& start) {
+    Lanes chosen = start;
+    Lanes chosen_error = try_scale<Levels>(x, unit * start).error;
+    for (const float move : {1.0F, -1.0F}) {
+        const Lanes scale = clamp(start + move, low_scale, high_scale);
+        const Lanes error = try_scale<Levels>(x, unit * scale).error;
+        const Mask improved = error < chosen_error;
+        chosen = select(improved, scale, chosen);
+        chosen_error = select(improved, error, chosen_error);
     }
-    d = half;
-    error = total;
-    for (int j = 0; j < kSubBlocks; ++j) scales[j] = chosen[j];
+    const Lanes total = group_sum<kGroup>(chosen_error);
+    const Mask improved = total < error_;
+    d = select(improved, unit, d);
+    scales = select(improved, chosen, scales);
+    error_ = select(improved, total, error_);
 }
 
-template <class L, int S, int low, int high>
-void ScaledSuperBlock<L, S, low, high>::settle(const float* x, const Scale* wanted, uint16_t half) {
-    int start[kSubBlocks];
-    const float unit = half_to_float(half);
-    if (unit == 0) return;
-    for (int j = 0; j < kSubBlocks; ++j) {
-        start[j] = nearest_int(wanted[j].value / unit, kLowScale, kHighScale);
-    }
-    consider(x, half, start);
-}
-
-template <class L, int S, int low, int high>
-void ScaledSuperBlock<L, S, low, high>::search(const float* x) {
-    d = 0;
-    for (int& scale : scales) scale = 0;
-    error = sum_of_squares<kSuper>(x);
-    if (error == 0) return;
-    Scale wanted[kSubBlocks];
-    float extreme = 0;
-    for (int j = 0; j < kSubBlocks; ++j) {
-        wanted[j] = search_scale<Levels, kSize>(x + j * kSize);
-        if (magnitude(wanted[j].value) > magnitude(extreme)) extreme = wanted[j].value;
-    }
-    settle(x, wanted, choose_unit(wanted));
-    settle(x, wanted, to_half(extreme / kLowScale));
-    if (d == 0) settle(x, wanted, 1);
+template <class L, int S, int low_scale, int high_scale>
+void ScaledSuperBlocks<L, S, low_scale, high_scale>::search(const Blocks<kSize>& x) {
+    d = lanes_of(0);
+    scales = lanes_of(0);
+    error_ = group_sum<kGroup>(sum_of_squares(x));
+    const Scale wanted = search_scale<Levels>(x);
+    // The scale farthest from zero, with its sign.
+    const Lanes most = group_max<kGroup>(wanted.value);
+    const Lanes least = -group_max<kGroup>(-wanted.value);
+    const Lanes extreme = select(-least < most, most, least);
+    const auto settle = [&](const Lanes& unit) { consider(x, unit, whole(wanted.value, unit)); };
+    settle(choose_unit(wanted, extreme));
+    settle(rounded_to_half(extreme * (1.0F / low_scale)));
+    if (any(d == lanes_of(0))) settle(lanes_of(kLeastHalf));  // when all others round to nothing
     // With scales and levels fixed, the unit of least squares; then everything around it again.
-    for (int round = 0; round < 3 && d != 0; ++round) {
-        const float unit = half_to_float(d);
-        float dot = 0;
-        float squares = 0;
-        for (int j = 0; j < kSubBlocks; ++j) {
-            const auto scale = static_cast<float>(scales[j]);
-            const ScaleTrial trial = try_scale<Levels, kSize>(x + j * kSize, unit * scale);
-            dot += scale * trial.residual_dot;
-            squares += scale * scale * trial.level_dot;
+    for (int round = 0; round < 3; ++round) {
+        const ScaleTrial trial = try_scale<Levels>(x, d * scales);
+        const Lanes dot = group_sum<kGroup>(scales * trial.residual_dot);
+        const Lanes squares = group_sum<kGroup>(scales * scales * trial.level_dot);
+        consider(x, rounded_to_half(d + quotient(dot, squares)), scales);
+    }
+}
+
+// What is written of one super-block.
+struct ScaledParts {
+    float d;
+    int scales[16];
+    const uint8_t* codes;
+};
+
+// Calls write(parts, dst) for each super-block.
+template <class Supers, int kBytes, class Write>
+QUOIN_INLINE void encode_scaled_supers(const float* src, int64_t count, std::byte* dst, Write&& write) {
+    for (int64_t left = count / kSuper; left > 0; left -= Supers::kSupers) {
+        Blocks<Supers::kSize> x;
+        x.load_from(src, left * Supers::kGroup);
+        Supers found;
+        found.search(x);
+        float units[kLaneCount];
+        float scales[kLaneCount];
+        uint8_t codes[kLaneCount * Supers::kSize];
+        store(units, found.d);
+        store(scales, found.scales);
+        write_indices<typename Supers::Levels>(x, found.d * found.scales, codes);
+        for (int s = 0; s < Supers::kSupers && s < left; ++s) {
+            ScaledParts parts{units[s * Supers::kGroup], {}, codes + s * kSuper};
+            for (int j = 0; j < Supers::kGroup; ++j) parts.scales[j] = static_cast<int>(scales[s * Supers::kGroup + j]);
+            write(parts, dst + s * kBytes);
         }
-        if (squares == 0) break;
-        const float before = error;
-        const uint16_t half = to_half(unit + dot / squares);
-        int start[kSubBlocks];
-        for (int j = 0; j < kSubBlocks; ++j) start[j] = scales[j];
-        consider(x, half, start);
-        if (error >= before) break;
+        src += kSuper * Supers::kSupers;
+        dst += kBytes * Supers::kSupers;
     }
 }
 
 void encode_q3_k(const float* src, int64_t count, std::byte* dst) {
-    using Super = ScaledSuperBlock<WholeLevels<-4, 3, Places<76, 170, 14>>, 16, -32, 31>;
-    constexpr int kBytes = 110;
-    for (int64_t k = 0; k < count; k += kSuper, dst += kBytes) {
-        alignas(64) float x[kSuper];
-        uint8_t codes[kSuper];
-        load_block<kSuper>(src + k, x);
-        Super found;
-        found.search(x);
-        found.indices(x, codes);
-        std::byte* const high_bits = dst;      // 32: bit b of byte i for element 32 b + i
-        std::byte* const low_bits = dst + 32;  // 64: of each 128 elements, four rows of 32 in the bit pairs of 32 bytes
-        std::byte* const scale_bits = dst + 96;  // 12: low halves of scales 0-7 and 8-15, then upper pairs
-        for (int i = 0; i < 108; ++i) dst[i] = std::byte{0};
+    using Supers = ScaledSuperBlocks<WholeLevels<-4, 3, Places<76, 170, 14>>, 16, -32, 31>;
+    encode_scaled_supers<Supers, 110>(src, count, dst, [](const ScaledParts& parts, std::byte* to) {
+        std::byte* const high_bits = to;      // 32: bit b of byte i for element 32 b + i
+        std::byte* const low_bits = to + 32;  // 64: of each 128 elements, four rows of 32 in the bit pairs of 32 bytes
+        std::byte* const scale_bits = to + 96;  // 12: low halves of scales 0-7 and 8-15, then upper pairs
+        for (int i = 0; i < 108; ++i) to[i] = std::byte{0};
         for (int i = 0; i < kSuper; ++i) {
-            high_bits[i % 32] |= static_cast<std::byte>((codes[i] >> 2) << (i / 32));
-            low_bits[i / 128 * 32 + i % 32] |= static_cast<std::byte>((codes[i] & 3) << (i % 128 / 32 * 2));
+            const int code = parts.codes[i];
+            high_bits[i % 32] |= static_cast<std::byte>((code >> 2) << (i / 32));
+            low_bits[i / 128 * 32 + i % 32] |= static_cast<std::byte>((code & 3) << (i % 128 / 32 * 2));
         }
-        for (int j = 0; j < Super::kSubBlocks; ++j) {
-            const int scale = found.scales[j] + 32;
+        for (int j = 0; j < Supers::kGroup; ++j) {
+            const int scale = parts.scales[j] + 32;
             scale_bits[j % 8] |= static_cast<std::byte>((scale & 15) << (j / 8 * 4));
             scale_bits[8 + j % 4] |= static_cast<std::byte>((scale >> 4) << (j / 4 * 2));
         }
-        write_half(dst + 108, found.d);
-    }
+        write_half(to + 108, parts.d);
+    });
 }
 
 void encode_q6_k(const float* src, int64_t count, std::byte* dst) {
-    using Super = ScaledSuperBlock<WholeLevels<-32, 31, Places<96, 108, 10>>, 16, -128, 127>;
-    constexpr int kBytes = 210;
-    for (int64_t k = 0; k < count; k += kSuper, dst += kBytes) {
-        alignas(64) float x[kSuper];
-        uint8_t codes[kSuper];
-        load_block<kSuper>(src + k, x);
-        Super found;
-        found.search(x);
-        found.indices(x, codes);
-        std::byte* const low = dst;         // 128: of each 128 elements, rows 0, 1 in the low and 2, 3 in the high half
-        std::byte* const high = dst + 128;  // 64: of each 128 elements, four rows of 32 in the bit pairs of 32 bytes
-        for (int i = 0; i < 192; ++i) dst[i] = std::byte{0};
+    using Supers = ScaledSuperBlocks<WholeLevels<-32, 31, Places<96, 108, 10>>, 16, -128, 127>;
+    encode_scaled_supers<Supers, 210>(src, count, dst, [](const ScaledParts& parts, std::byte* to) {
+        std::byte* const low = to;         // 128: of each 128 elements, rows 0, 1 in the low and 2, 3 in the high half
+        std::byte* const high = to + 128;  // 64: of each 128 elements, four rows of 32 in the bit pairs of 32 bytes
+        for (int i = 0; i < 192; ++i) to[i] = std::byte{0};
         for (int i = 0; i < kSuper; ++i) {
-            const int half = i / 128;
-            low[half * 64 + i % 64] |= static_cast<std::byte>((codes[i] & 15) << (i % 128 / 64 * 4));
-            high[half * 32 + i % 32] |= static_cast<std::byte>((codes[i] >> 4) << (i % 128 / 32 * 2));
+            const int code = parts.codes[i];
+            low[i / 128 * 64 + i % 64] |= static_cast<std::byte>((code & 15) << (i % 128 / 64 * 4));
+            high[i / 128 * 32 + i % 32] |= static_cast<std::byte>((code >> 4) << (i % 128 / 32 * 2));
         }
-        for (int j = 0; j < Super::kSubBlocks; ++j) dst[192 + j] = static_cast<std::byte>(found.scales[j]);
-        write_half(dst + 208, found.d);
-    }
+        for (int j = 0; j < Supers::kGroup; ++j) to[192 + j] = static_cast<std::byte>(parts.scales[j]);
+        write_half(to + 208, parts.d);
+    });
 }
 
 void encode_iq4_xs(const float* src, int64_t count, std::byte* dst) {
-    using Super = ScaledSuperBlock<CurvedLevels, 32, -32, 31>;
-    constexpr int kBytes = 136;
-    for (int64_t k = 0; k < count; k += kSuper, dst += kBytes) {
-        alignas(64) float x[kSuper];
-        uint8_t codes[kSuper];
-        load_block<kSuper>(src + k, x);
-        Super found;
-        found.search(x);
-        found.indices(x, codes);
+    using Supers = ScaledSuperBlocks<CurvedLevels, 32, -32, 31>;
+    encode_scaled_supers<Supers, 136>(src, count, dst, [](const ScaledParts& parts, std::byte* to) {
         uint16_t high = 0;
-        for (int i = 4; i < 8; ++i) dst[i] = std::byte{0};
-        for (int j = 0; j < Super::kSubBlocks; ++j) {
-            const int scale = found.scales[j] + 32;
-            dst[4 + j / 2] |= static_cast<std::byte>((scale & 15) << (j % 2 * 4));
+        for (int i = 4; i < 8; ++i) to[i] = std::byte{0};
+        for (int j = 0; j < Supers::kGroup; ++j) {
+            const int scale = parts.scales[j] + 32;
+            to[4 + j / 2] |= static_cast<std::byte>((scale & 15) << (j % 2 * 4));
             high = static_cast<uint16_t>(high | (scale >> 4) << (2 * j));
-            write_nibbles(codes + j * kBlock, dst + 8 + j * kBlock / 2);
+            write_nibbles(parts.codes + j * kBlock, to + 8 + j * kBlock / 2);
         }
-        write_half(dst, found.d);
-        write_half(dst + 2, high);
-    }
+        write_half(to, parts.d);
+        __builtin_memcpy(to + 2, &high, sizeof(high));
+    });
 }
 
 }  // namespace

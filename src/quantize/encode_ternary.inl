@@ -5,12 +5,17 @@ namespace {
 
 using TernaryLevels = WholeLevels<-1, 1, Places<100, 500, 20>>;
 
-QUOIN_INLINE uint16_t encode_ternary_codes(const float* src, uint8_t* codes) {
-    alignas(64) float x[kSuper];
-    load_block<kSuper>(src, x);
-    const uint16_t scale = search_half_scale<TernaryLevels, kSuper>(x);
-    write_indices<TernaryLevels, kSuper>(x, half_to_float(scale), codes);
-    return scale;
+// Calls write(codes, scale, dst) for each block.
+template <int kBytes, class Write>
+QUOIN_INLINE void encode_ternary(const float* src, int64_t count, std::byte* dst, Write&& write) {
+    for_groups<kSuper, kBytes>(src, count, dst, [&](const Blocks<kSuper>& x, int blocks, std::byte* to) {
+        float scales[kLaneCount];
+        uint8_t codes[kLaneCount * kSuper];
+        const Lanes scale = search_half_scale<TernaryLevels>(x);
+        store(scales, scale);
+        write_indices<TernaryLevels>(x, scale, codes);
+        for (int b = 0; b < blocks; ++b) write(codes + b * kSuper, scales[b], to + b * kBytes);
+    });
 }
 
 // Five codes as digits of a number below 243, stored as the least n with n x 3^5 / 256 above it, so that reading
@@ -22,28 +27,22 @@ QUOIN_INLINE std::byte pack_digits(const uint8_t* codes, int stride, int digits)
 }
 
 void encode_tq1_0(const float* src, int64_t count, std::byte* dst) {
-    constexpr int kBytes = 54;
-    for (int64_t k = 0; k < count; k += kSuper, dst += kBytes) {
-        uint8_t codes[kSuper];
-        const uint16_t scale = encode_ternary_codes(src + k, codes);
-        for (int i = 0; i < 32; ++i) dst[i] = pack_digits(codes + i, 32, 5);             // elements 0-159
-        for (int i = 0; i < 16; ++i) dst[32 + i] = pack_digits(codes + 160 + i, 16, 5);  // 160-239
-        for (int i = 0; i < 4; ++i) dst[48 + i] = pack_digits(codes + 240 + i, 4, 4);    // 240-255
-        write_half(dst + 52, scale);
-    }
+    encode_ternary<54>(src, count, dst, [](const uint8_t* codes, float scale, std::byte* to) {
+        for (int i = 0; i < 32; ++i) to[i] = pack_digits(codes + i, 32, 5);             // elements 0-159
+        for (int i = 0; i < 16; ++i) to[32 + i] = pack_digits(codes + 160 + i, 16, 5);  // 160-239
+        for (int i = 0; i < 4; ++i) to[48 + i] = pack_digits(codes + 240 + i, 4, 4);    // 240-255
+        write_half(to + 52, scale);
+    });
 }
 
 void encode_tq2_0(const float* src, int64_t count, std::byte* dst) {
-    constexpr int kBytes = 66;
-    for (int64_t k = 0; k < count; k += kSuper, dst += kBytes) {
-        uint8_t codes[kSuper];
-        const uint16_t scale = encode_ternary_codes(src + k, codes);
+    encode_ternary<66>(src, count, dst, [](const uint8_t* codes, float scale, std::byte* to) {
         for (int i = 0; i < 64; ++i) {  // of each 128 elements, four rows of 32 in the bit pairs of 32 bytes
             const uint8_t* const group = codes + i / 32 * 128 + i % 32;
-            dst[i] = static_cast<std::byte>(group[0] | group[32] << 2 | group[64] << 4 | group[96] << 6);
+            to[i] = static_cast<std::byte>(group[0] | group[32] << 2 | group[64] << 4 | group[96] << 6);
         }
-        write_half(dst + 64, scale);
-    }
+        write_half(to + 64, scale);
+    });
 }
 
 }  // namespace

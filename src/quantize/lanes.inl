@@ -1,9 +1,9 @@
-// Sixteen floats at a time, in registers as wide as the instruction set has. Plain arithmetic of the compiler's vector
-// types, so every width computes the same bits.
+// Sixteen blocks at a time: lane b of every vector belongs to block b, so that a search over one block is a search over
+// sixteen, without sums across lanes and without branches. The vectors are the compiler's, as wide as the instruction
+// set has them; plain arithmetic, so every width computes the same bits.
 #include "core/half.h"
 
 #define QUOIN_INLINE __attribute__((always_inline)) inline
-#define QUOIN_LAMBDA_INLINE __attribute__((always_inline))
 
 namespace quoin {
 namespace {
@@ -19,9 +19,14 @@ constexpr int kLaneCount = 16;
 constexpr int kParts = kLaneCount / kNativeFloats;
 
 using Native = float __attribute__((vector_size(kNativeFloats * sizeof(float))));
+using NativeBits = int32_t __attribute__((vector_size(kNativeFloats * sizeof(float))));
 
 struct Lanes {
     Native part[kParts];
+};
+// All ones or zeros in each lane.
+struct Mask {
+    NativeBits part[kParts];
 };
 
 template <class Function>
@@ -30,9 +35,15 @@ QUOIN_INLINE Lanes each_part(Function&& function) {
     for (int p = 0; p < kParts; ++p) result.part[p] = function(p);
     return result;
 }
+template <class Function>
+QUOIN_INLINE Mask each_mask(Function&& function) {
+    Mask result;
+    for (int p = 0; p < kParts; ++p) result.part[p] = function(p);
+    return result;
+}
 
 QUOIN_INLINE Lanes lanes_of(float value) {
-    return each_part([&](int) { return Native{} + value; });
+    return each_part([&](int) { return value - Native{}; });
 }
 QUOIN_INLINE Lanes load(const float* src) {
     Lanes result;
@@ -51,124 +62,199 @@ QUOIN_INLINE Lanes operator-(const Lanes& a, const Lanes& b) {
 QUOIN_INLINE Lanes operator*(const Lanes& a, const Lanes& b) {
     return each_part([&](int p) { return a.part[p] * b.part[p]; });
 }
+QUOIN_INLINE Lanes operator/(const Lanes& a, const Lanes& b) {
+    return each_part([&](int p) { return a.part[p] / b.part[p]; });
+}
+QUOIN_INLINE Lanes operator+(const Lanes& a, float b) {
+    return a + lanes_of(b);
+}
+QUOIN_INLINE Lanes operator-(const Lanes& a, float b) {
+    return a - lanes_of(b);
+}
+QUOIN_INLINE Lanes operator*(const Lanes& a, float b) {
+    return a * lanes_of(b);
+}
+QUOIN_INLINE Lanes operator/(const Lanes& a, float b) {
+    return a / lanes_of(b);
+}
+QUOIN_INLINE Lanes operator-(const Lanes& a) {
+    return lanes_of(0) - a;
+}
+
+QUOIN_INLINE Mask operator<(const Lanes& a, const Lanes& b) {
+    return each_mask([&](int p) { return a.part[p] < b.part[p]; });
+}
+QUOIN_INLINE Mask operator>(const Lanes& a, const Lanes& b) {
+    return b < a;
+}
+QUOIN_INLINE Mask operator<=(const Lanes& a, const Lanes& b) {
+    return each_mask([&](int p) { return a.part[p] <= b.part[p]; });
+}
+QUOIN_INLINE Mask operator==(const Lanes& a, const Lanes& b) {
+    return each_mask([&](int p) { return a.part[p] == b.part[p]; });
+}
+QUOIN_INLINE Mask operator&(const Mask& a, const Mask& b) {
+    return each_mask([&](int p) { return a.part[p] & b.part[p]; });
+}
+QUOIN_INLINE Mask operator|(const Mask& a, const Mask& b) {
+    return each_mask([&](int p) { return a.part[p] | b.part[p]; });
+}
+QUOIN_INLINE Mask operator!(const Mask& a) {
+    return each_mask([&](int p) { return ~a.part[p]; });
+}
+QUOIN_INLINE Lanes select(const Mask& mask, const Lanes& yes, const Lanes& no) {
+    return each_part([&](int p) { return mask.part[p] ? yes.part[p] : no.part[p]; });
+}
+QUOIN_INLINE bool any(const Mask& mask) {
+    int32_t lanes[kLaneCount];
+    __builtin_memcpy(lanes, &mask, sizeof(lanes));
+    int32_t all = 0;
+    for (const int32_t lane : lanes) all |= lane;
+    return all != 0;
+}
+
 QUOIN_INLINE Lanes min(const Lanes& a, const Lanes& b) {
     return each_part([&](int p) { return a.part[p] < b.part[p] ? a.part[p] : b.part[p]; });
 }
 QUOIN_INLINE Lanes max(const Lanes& a, const Lanes& b) {
     return each_part([&](int p) { return a.part[p] > b.part[p] ? a.part[p] : b.part[p]; });
 }
+QUOIN_INLINE Lanes clamp(const Lanes& a, float low, float high) {
+    return max(min(a, lanes_of(high)), lanes_of(low));
+}
 QUOIN_INLINE Lanes absolute(const Lanes& a) {
-    return max(a, lanes_of(0) - a);
+    return max(a, -a);
+}
+// 1 / a, and 0 for 0: a scale of 0 takes everything to the level nearest to 0.
+QUOIN_INLINE Lanes inverse_of(const Lanes& a) {
+    return select(a == lanes_of(0), lanes_of(0), lanes_of(1) / a);
+}
+QUOIN_INLINE Lanes quotient(const Lanes& a, const Lanes& b) {
+    return select(b == lanes_of(0), lanes_of(0), a / b);
 }
 // `step` where a > threshold, else 0.
 QUOIN_INLINE Lanes step_above(const Lanes& a, float threshold, float step) {
-    return each_part([&](int p) { return a.part[p] > Native{} + threshold ? Native{} + step : Native{}; });
+    return select(a > lanes_of(threshold), lanes_of(step), lanes_of(0));
 }
 // Nearest whole number, halves to even; exact below 2^22.
 QUOIN_INLINE Lanes nearest_whole(const Lanes& a) {
-    const Lanes shift = lanes_of(12582912.0F);  // 1.5 x 2^23: one unit in the last place is 1
-    return (a + shift) - shift;
+    constexpr float kShift = 12582912;  // 1.5 x 2^23: one unit in the last place is 1
+    return (a + kShift) - kShift;
 }
 
-using Quad = float __attribute__((vector_size(16)));
-
-// The sixteen lanes folded to four: by halves, which is one order for every width.
-template <class Combine>
-QUOIN_INLINE Quad fold(const Lanes& a, Combine&& combine) {
-    Quad quads[kLaneCount / 4];
-    __builtin_memcpy(quads, &a, sizeof(quads));
-    return combine(combine(quads[0], quads[2]), combine(quads[1], quads[3]));
-}
-QUOIN_INLINE Quad folded_sum(const Lanes& a) {
-    return fold(a, [](Quad x, Quad y) { return x + y; });
-}
-template <class Combine>
-QUOIN_INLINE float reduce(const Lanes& a, Combine&& combine) {
-    const Quad four = fold(a, combine);
-    const Quad two = combine(four, __builtin_shufflevector(four, four, 2, 3, 0, 1));
-    return combine(two, __builtin_shufflevector(two, two, 1, 0, 3, 2))[0];
-}
-QUOIN_INLINE float sum(const Lanes& a) {
-    return reduce(a, [](Quad x, Quad y) { return x + y; });
-}
-// Four sums for little more than the price of one; each as sum() gives it.
-QUOIN_INLINE Quad sums(const Lanes& a, const Lanes& b, const Lanes& c, const Lanes& d) {
-    const Quad fa = folded_sum(a);
-    const Quad fb = folded_sum(b);
-    const Quad fc = folded_sum(c);
-    const Quad fd = folded_sum(d);
-    const Quad ab = __builtin_shufflevector(fa, fb, 0, 1, 4, 5) + __builtin_shufflevector(fa, fb, 2, 3, 6, 7);
-    const Quad cd = __builtin_shufflevector(fc, fd, 0, 1, 4, 5) + __builtin_shufflevector(fc, fd, 2, 3, 6, 7);
-    return __builtin_shufflevector(ab, cd, 0, 2, 4, 6) + __builtin_shufflevector(ab, cd, 1, 3, 5, 7);
-}
-
-QUOIN_INLINE float least(float a, float b) {
-    return b < a ? b : a;
-}
-QUOIN_INLINE float greatest(float a, float b) {
-    return b > a ? b : a;
-}
-QUOIN_INLINE float magnitude(float a) {
-    return a < 0 ? -a : a;
-}
-QUOIN_INLINE float clamp(float a, float low, float high) {
-    return least(greatest(a, low), high);
-}
-QUOIN_INLINE int clamp(int a, int low, int high) {
-    return a < low ? low : a > high ? high : a;
-}
-// The nearest whole number from low to high, halves to even; the bounds are below 2^22.
-QUOIN_INLINE int nearest_int(float a, int low, int high) {
-    const float inside = clamp(a, static_cast<float>(low), static_cast<float>(high));
-    return static_cast<int>((inside + 12582912.0F) - 12582912.0F);
-}
-
-struct Range {
-    float low;
-    float high;
-};
-template <int kCount>
-QUOIN_INLINE Range range_of(const float* x) {
-    Lanes low = load(x);
-    Lanes high = low;
-    for (int i = kLaneCount; i < kCount; i += kLaneCount) {
-        low = min(low, load(x + i));
-        high = max(high, load(x + i));
+// Every lane gets what all lanes of its group come to: groups of 16 or 8 neighbours, folded by halves.
+template <int kGroup, class Combine>
+QUOIN_INLINE Lanes over_group(const Lanes& a, Combine&& combine) {
+    float values[kLaneCount];
+    store(values, a);
+    for (int first = 0; first < kLaneCount; first += kGroup) {
+        for (int width = kGroup / 2; width > 0; width /= 2) {
+            for (int i = 0; i < width; ++i) values[first + i] = combine(values[first + i], values[first + i + width]);
+        }
+        for (int i = 1; i < kGroup; ++i) values[first + i] = values[first];
     }
-    return {reduce(low, [](Quad a, Quad b) { return a < b ? a : b; }),
-            reduce(high, [](Quad a, Quad b) { return a > b ? a : b; })};
+    return load(values);
 }
-template <int kCount>
-QUOIN_INLINE float sum_of_squares(const float* x) {
-    Lanes squares = load(x) * load(x);
-    for (int i = kLaneCount; i < kCount; i += kLaneCount) squares = squares + load(x + i) * load(x + i);
-    return sum(squares);
+template <int kGroup>
+QUOIN_INLINE Lanes group_sum(const Lanes& a) {
+    return over_group<kGroup>(a, [](float x, float y) { return x + y; });
 }
+template <int kGroup>
+QUOIN_INLINE Lanes group_max(const Lanes& a) {
+    return over_group<kGroup>(a, [](float x, float y) { return y > x ? y : x; });
+}
+
+// ---- Halves
 
 constexpr float kMostHalf = 65504;
+constexpr float kLeastHalf = 0x1p-24F;
 
-// Out of line on purpose, with what they call inside: a copy of a header's function must not become a weak symbol.
-__attribute__((noinline, flatten)) float half_to_float(uint16_t half) {
-    return f16_to_f32(half);
-}
-// The nearest finite half.
+// Out of line on purpose, with what it calls inside: a copy of a header's function must not become a weak symbol.
 __attribute__((noinline, flatten)) uint16_t to_half(float value) {
-    return f32_to_f16(clamp(value, -kMostHalf, kMostHalf));
-}
-QUOIN_INLINE float rounded_to_half(float value) {
-    return half_to_float(to_half(value));
+    return f32_to_f16(value > kMostHalf ? kMostHalf : value < -kMostHalf ? -kMostHalf : value);
 }
 
-QUOIN_INLINE void write_half(std::byte* dst, uint16_t half) {
-    __builtin_memcpy(dst, &half, sizeof(half));
+// The nearest values that finite halves have, still as floats.
+QUOIN_INLINE Lanes rounded_to_half(const Lanes& value) {
+    const Lanes inside = clamp(value, -kMostHalf, kMostHalf);
+    const Lanes small = (inside + 0.75F) - 0.75F;  // a unit in the last place of 0.75 is the smallest half
+    const Lanes normal = each_part([&](int p) {
+        NativeBits bits;
+        __builtin_memcpy(&bits, &inside.part[p], sizeof(bits));
+        bits = (bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFF;
+        Native rounded;
+        __builtin_memcpy(&rounded, &bits, sizeof(rounded));
+        return rounded;
+    });
+    return select(absolute(inside) < lanes_of(0x1p-14F), small, normal);
 }
+// The distance to the next half away from zero.
+QUOIN_INLINE Lanes half_step(const Lanes& half) {
+    const Lanes power = each_part([&](int p) {
+        NativeBits bits;
+        __builtin_memcpy(&bits, &half.part[p], sizeof(bits));
+        bits = bits & 0x7F800000;
+        Native result;
+        __builtin_memcpy(&result, &bits, sizeof(result));
+        return result;
+    });
+    return max(power * 0x1p-10F, lanes_of(kLeastHalf));
+}
+QUOIN_INLINE void write_half(std::byte* dst, float half) {
+    const uint16_t bits = to_half(half);
+    __builtin_memcpy(dst, &bits, sizeof(bits));
+}
+
+// ---- Sixteen blocks, element by element
 
 // Beyond this no format with half-precision scales reaches, and squares of floats stay far from infinity.
 constexpr float kMostValue = 1e9F;
+
 template <int kCount>
-QUOIN_INLINE void load_block(const float* src, float* x) {
-    for (int i = 0; i < kCount; i += kLaneCount) {
-        store(x + i, max(min(load(src + i), lanes_of(kMostValue)), lanes_of(-kMostValue)));
+struct Blocks {
+    Lanes element[kCount];
+
+    // The first `blocks` of sixteen from `src`; the others are zeros.
+    QUOIN_INLINE void load_from(const float* src, int64_t blocks) {
+        alignas(64) float values[kCount][kLaneCount];
+        if (blocks < kLaneCount) __builtin_memset(values, 0, sizeof(values));
+        for (int b = 0; b < (blocks < kLaneCount ? static_cast<int>(blocks) : kLaneCount); ++b) {
+            for (int i = 0; i < kCount; ++i) values[i][b] = src[b * kCount + i];
+        }
+        for (int i = 0; i < kCount; ++i) element[i] = clamp(load(values[i]), -kMostValue, kMostValue);
+    }
+};
+
+struct Range {
+    Lanes low;
+    Lanes high;
+
+    // The element farthest from zero, with its sign.
+    QUOIN_INLINE Lanes extreme() const { return select(-low < high, high, low); }
+};
+template <int kCount>
+QUOIN_INLINE Range range_of(const Blocks<kCount>& x) {
+    Range range{x.element[0], x.element[0]};
+    for (int i = 1; i < kCount; ++i) {
+        range.low = min(range.low, x.element[i]);
+        range.high = max(range.high, x.element[i]);
+    }
+    return range;
+}
+template <int kCount>
+QUOIN_INLINE Lanes sum_of_squares(const Blocks<kCount>& x) {
+    Lanes squares = lanes_of(0);
+    for (int i = 0; i < kCount; ++i) squares = squares + x.element[i] * x.element[i];
+    return squares;
+}
+
+// Whole numbers of element i of all blocks to codes[b * kCount + i].
+template <int kCount, class CodeOf>
+QUOIN_INLINE void write_codes(const Blocks<kCount>& x, uint8_t* codes, CodeOf&& code_of) {
+    for (int i = 0; i < kCount; ++i) {
+        float values[kLaneCount];
+        store(values, code_of(x.element[i]));
+        for (int b = 0; b < kLaneCount; ++b) codes[b * kCount + i] = static_cast<uint8_t>(values[b]);
     }
 }
 

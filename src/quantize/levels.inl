@@ -20,10 +20,8 @@ template <int low, int high, class Start>
 struct WholeLevels : Start {
     static constexpr float kLow = low;
     static constexpr float kHigh = high;
-    static QUOIN_INLINE Lanes nearest(const Lanes& value) {
-        return nearest_whole(max(min(value, lanes_of(kHigh)), lanes_of(kLow)));
-    }
-    static QUOIN_INLINE Lanes index(const Lanes& value) { return nearest(value) - lanes_of(kLow); }
+    static QUOIN_INLINE Lanes nearest(const Lanes& value) { return nearest_whole(clamp(value, kLow, kHigh)); }
+    static QUOIN_INLINE Lanes index(const Lanes& value) { return nearest(value) - kLow; }
 };
 
 // The sixteen levels of IQ4_NL and IQ4_XS, denser around zero as weights are.
@@ -63,24 +61,22 @@ struct TinyFloatLevels {
     }
     static QUOIN_INLINE Lanes nearest(const Lanes& value) {
         const Lanes size = magnitude_sum(value, false);
-        const Lanes negative = step_above(lanes_of(0) - value, 0, 2);
+        const Lanes negative = step_above(-value, 0, 2);
         return size - size * negative;
     }
     static QUOIN_INLINE Lanes index(const Lanes& value) {
         const Lanes number = magnitude_sum(value, true);
         // A zero is written as +0.
         const Lanes not_zero = step_above(number, 0, 1);
-        return number + not_zero * step_above(lanes_of(0) - value, 0, 8);
+        return number + not_zero * step_above(-value, 0, 8);
     }
 };
 
 // The numbers of the nearest levels under `scale`, counted from 0.
 template <class Levels, int kCount>
-QUOIN_INLINE void write_indices(const float* x, float scale, uint8_t* indices) {
-    const Lanes inverse = lanes_of(scale == 0 ? 0 : 1 / scale);
-    float values[kCount];
-    for (int i = 0; i < kCount; i += kLaneCount) store(values + i, Levels::index(load(x + i) * inverse));
-    for (int i = 0; i < kCount; ++i) indices[i] = static_cast<uint8_t>(values[i]);
+QUOIN_INLINE void write_indices(const Blocks<kCount>& x, const Lanes& scale, uint8_t* codes) {
+    const Lanes inverse = inverse_of(scale);
+    write_codes<kCount>(x, codes, [&](const Lanes& value) { return Levels::index(value * inverse); });
 }
 
 }  // namespace

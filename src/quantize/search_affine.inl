@@ -4,115 +4,110 @@ namespace quoin {
 namespace {
 
 struct Affine {
-    float scale;
-    float offset;
-    float error;
-    float code_squares;  // sum of code^2, after the last trial
+    Lanes scale;
+    Lanes offset;
+    Lanes error;
+    Lanes code_squares;  // sum of code^2: how much an error of the scale costs
 };
 
-// What a scale and an offset do to a block when every element takes its nearest code.
+QUOIN_INLINE Affine choose(const Mask& second, const Affine& a, const Affine& b) {
+    return {select(second, b.scale, a.scale), select(second, b.offset, a.offset), select(second, b.error, a.error),
+            select(second, b.code_squares, a.code_squares)};
+}
+
+// What scales and offsets do to blocks when every element takes its nearest code.
 struct AffineTrial {
-    float error;         // sum of r^2, r = x - scale x code - offset
-    float residual_dot;  // sum of r x code
-    float residual_sum;  // sum of r
-    float code_squares;
-    float code_sum;
+    Lanes error;         // sum of r^2, r = x - scale x code - offset
+    Lanes residual_dot;  // sum of r x code
+    Lanes residual_sum;  // sum of r
+    Lanes code_squares;
+    Lanes code_sum;
 };
+
+template <int kTop>
+QUOIN_INLINE Lanes nearest_code(const Lanes& value) {
+    return nearest_whole(clamp(value, 0, kTop));
+}
 
 template <int kTop, int kCount>
-QUOIN_INLINE AffineTrial try_affine(const float* x, float scale, float offset) {
-    const Lanes scales = lanes_of(scale);
-    const Lanes inverse = lanes_of(scale == 0 ? 0 : 1 / scale);
-    const Lanes offsets = lanes_of(offset);
-    const Lanes top = lanes_of(kTop);
-    const Lanes zero = lanes_of(0);
-    Lanes error = zero;
-    Lanes residual_dot = zero;
-    Lanes residual_sum = zero;
-    Lanes code_squares = zero;
-    Lanes code_sum = zero;
-    for (int i = 0; i < kCount; i += kLaneCount) {
-        const Lanes above = load(x + i) - offsets;
-        const Lanes code = nearest_whole(max(min(above * inverse, top), zero));
-        const Lanes residual = above - scales * code;
-        error = error + residual * residual;
-        residual_dot = residual_dot + residual * code;
-        residual_sum = residual_sum + residual;
-        code_squares = code_squares + code * code;
-        code_sum = code_sum + code;
+QUOIN_INLINE AffineTrial try_affine(const Blocks<kCount>& x, const Lanes& scale, const Lanes& offset) {
+    const Lanes inverse = inverse_of(scale);
+    AffineTrial trial{lanes_of(0), lanes_of(0), lanes_of(0), lanes_of(0), lanes_of(0)};
+    for (int i = 0; i < kCount; ++i) {
+        const Lanes above = x.element[i] - offset;
+        const Lanes code = nearest_code<kTop>(above * inverse);
+        const Lanes residual = above - scale * code;
+        trial.error = trial.error + residual * residual;
+        trial.residual_dot = trial.residual_dot + residual * code;
+        trial.residual_sum = trial.residual_sum + residual;
+        trial.code_squares = trial.code_squares + code * code;
+        trial.code_sum = trial.code_sum + code;
     }
-    const Quad all = sums(error, residual_dot, residual_sum, code_squares);
-    return {all[0], all[1], all[2], all[3], sum(code_sum)};
+    return trial;
+}
+
+template <int kTop, int kCount>
+QUOIN_INLINE void write_affine_codes(const Blocks<kCount>& x, const Lanes& scale, const Lanes& offset, uint8_t* codes) {
+    const Lanes inverse = inverse_of(scale);
+    write_codes<kCount>(x, codes, [&](const Lanes& value) { return nearest_code<kTop>((value - offset) * inverse); });
 }
 
 // Which offsets a format can store.
 enum class OffsetSign { Any, NotPositive, NotNegative };
 
-QUOIN_INLINE bool allowed(OffsetSign sign, float offset) {
-    return sign == OffsetSign::Any || (sign == OffsetSign::NotPositive ? offset <= 0 : offset >= 0);
+QUOIN_INLINE Mask allowed(OffsetSign sign, const Lanes& offset) {
+    if (sign == OffsetSign::NotPositive) return offset <= lanes_of(0);
+    if (sign == OffsetSign::NotNegative) return lanes_of(0) <= offset;
+    return lanes_of(0) <= lanes_of(0);
 }
 
-// Scale and offset of least error for the codes of a trial.
-template <int kCount>
-QUOIN_INLINE Affine corrected(const AffineTrial& trial, float scale, float offset, OffsetSign sign) {
-    const float determinant = kCount * trial.code_squares - trial.code_sum * trial.code_sum;
-    if (determinant > 0) {
-        const float by_scale = (kCount * trial.residual_dot - trial.code_sum * trial.residual_sum) / determinant;
-        const float by_offset =
-            (trial.code_squares * trial.residual_sum - trial.code_sum * trial.residual_dot) / determinant;
-        if (allowed(sign, offset + by_offset)) {
-            const float gain = by_scale * trial.residual_dot + by_offset * trial.residual_sum;
-            return {scale + by_scale, offset + by_offset, trial.error - gain, trial.code_squares};
-        }
-    }
-    if (sign == OffsetSign::Any || determinant <= 0) {  // all codes equal: only the offset matters
-        const float by_offset = trial.residual_sum / kCount;
-        if (allowed(sign, offset + by_offset)) {
-            return {scale, offset + by_offset, trial.error - by_offset * trial.residual_sum, trial.code_squares};
-        }
-    }
-    // On the border: offset 0, and the residuals as they are with it.
-    const float error = trial.error + offset * (2 * trial.residual_sum + kCount * offset);
-    if (trial.code_squares == 0) return {scale, 0, error, 0};
-    const float dot = trial.residual_dot + offset * trial.code_sum;
-    const float by_scale = dot / trial.code_squares;
-    return {scale + by_scale, 0, error - by_scale * dot, trial.code_squares};
-}
-
+// A trial, then scale and offset of least error for its codes.
 template <int kTop, int kCount>
-QUOIN_INLINE Affine try_and_correct(const float* x, float scale, float offset, OffsetSign sign) {
-    return corrected<kCount>(try_affine<kTop, kCount>(x, scale, offset), scale, offset, sign);
+QUOIN_INLINE Affine try_and_correct(const Blocks<kCount>& x, const Lanes& scale, const Lanes& offset, OffsetSign sign) {
+    constexpr float kN = kCount;
+    const AffineTrial trial = try_affine<kTop>(x, scale, offset);
+    // Both free.
+    const Lanes determinant = trial.code_squares * kN - trial.code_sum * trial.code_sum;
+    const Lanes by_scale = (trial.residual_dot * kN - trial.code_sum * trial.residual_sum) / determinant;
+    const Lanes by_offset =
+        (trial.code_squares * trial.residual_sum - trial.code_sum * trial.residual_dot) / determinant;
+    const Affine free{scale + by_scale, offset + by_offset,
+                      trial.error - by_scale * trial.residual_dot - by_offset * trial.residual_sum, trial.code_squares};
+    const Mask regular = lanes_of(0) < determinant;
+    // All codes equal: only the offset.
+    const Lanes shift = trial.residual_sum / kN;
+    const Affine shifted{scale, offset + shift, trial.error - shift * trial.residual_sum, trial.code_squares};
+    if (sign == OffsetSign::Any) return choose(regular, shifted, free);
+    // On the border: offset 0, residuals as they are with it, the best scale for them.
+    const Lanes dot = trial.residual_dot + offset * trial.code_sum;
+    const Lanes move = quotient(dot, trial.code_squares);
+    const Lanes border_error = trial.error + offset * (trial.residual_sum * 2 + offset * kN) - move * dot;
+    const Affine border{scale + move, lanes_of(0), border_error, trial.code_squares};
+    const Affine bound = choose(!regular & allowed(sign, shifted.offset), border, shifted);
+    return choose(regular & allowed(sign, free.offset), bound, free);
 }
 
 // Start::place(step) is the part of a block's range that the codes span at first.
-template <int kTop, int kCount, class Start>
-Affine search_affine(const float* x, OffsetSign sign) {
-    Range range = range_of<kCount>(x);
-    if (sign == OffsetSign::NotPositive) range.low = least(range.low, 0);
-    if (sign == OffsetSign::NotNegative) range.low = greatest(range.low, 0);
-    if (sign == OffsetSign::NotNegative) range.high = greatest(range.high, 0);
-    const float width = range.high - range.low;
-    if (width <= 0) return {0, range.low, 0, 0};
-    // Around the middle of the range and, where the offset is bound, from its end; all trials before all comparisons.
-    constexpr int kTrials = Start::kSteps * 2;
-    const int places = sign == OffsetSign::Any ? 1 : 2;
-    Affine trials[kTrials];
-    for (int i = 0; i < Start::kSteps * places; ++i) {
-        const float spanned = width * Start::place(i / places);
-        float offset = range.low;
-        if (i % places == 0) offset += (width - spanned) / 2;
-        if (!allowed(sign, offset)) offset = 0;
-        trials[i] = try_and_correct<kTop, kCount>(x, spanned / kTop, offset, sign);
+template <int kTop, class Start, int kCount>
+Affine search_affine(const Blocks<kCount>& x, OffsetSign sign) {
+    const Lanes zero = lanes_of(0);
+    Range range = range_of(x);
+    if (sign == OffsetSign::NotPositive) range.low = min(range.low, zero);
+    if (sign == OffsetSign::NotNegative) range = {max(range.low, zero), max(range.high, zero)};
+    const Lanes width = range.high - range.low;
+    // All elements equal, or nothing but what the offset takes.
+    Affine best = try_and_correct<kTop>(x, zero, range.low, sign);
+    const auto consider = [&](const Lanes& scale, const Lanes& offset) {
+        const Affine found = try_and_correct<kTop>(x, scale, offset, sign);
+        best = choose(found.error < best.error, best, found);
+    };
+    for (int step = 0; step < Start::kSteps; ++step) {
+        const float spanned = Start::place(step);
+        const Lanes centred = range.low + width * ((1 - spanned) / 2);
+        consider(width * (spanned / kTop), select(allowed(sign, centred), centred, zero));
+        if (sign != OffsetSign::Any) consider(width * (spanned / kTop), range.low);
     }
-    Affine best = trials[0];
-    for (int i = 1; i < Start::kSteps * places; ++i) {
-        if (trials[i].error < best.error) best = trials[i];
-    }
-    for (int round = 0; round < 3; ++round) {
-        const Affine next = try_and_correct<kTop, kCount>(x, best.scale, best.offset, sign);
-        if (next.error >= best.error) break;
-        best = next;
-    }
+    for (int round = 0; round < 3; ++round) consider(best.scale, best.offset);
     return best;
 }
 

@@ -1,104 +1,85 @@
-// Formats without an offset: x = scale x level. Finds the scale of least squared error.
+// Formats without an offset: x = scale x level. Finds the scales of least squared error.
 
 namespace quoin {
 namespace {
 
-// What a scale does to a block when every element takes its nearest level.
+// What scales do to blocks when every element takes its nearest level.
 struct ScaleTrial {
-    float error;         // sum of r^2, r = x - scale x level
-    float residual_dot;  // sum of r x level
-    float level_dot;     // sum of level^2
-
-    // How far the scale may move, codes unchanged, until the error is least, and what the error is then.
-    QUOIN_INLINE float correction() const { return level_dot > 0 ? residual_dot / level_dot : 0; }
-    QUOIN_INLINE float corrected_error() const { return error - residual_dot * correction(); }
+    Lanes error;         // sum of r^2, r = x - scale x level
+    Lanes residual_dot;  // sum of r x level
+    Lanes level_dot;     // sum of level^2
 };
 
 template <class Levels, int kCount>
-QUOIN_INLINE ScaleTrial try_scale(const float* x, float scale) {
-    const Lanes scales = lanes_of(scale);
-    const Lanes inverse = lanes_of(scale == 0 ? 0 : 1 / scale);
-    Lanes error = lanes_of(0);
-    Lanes residual_dot = error;
-    Lanes level_dot = error;
-    for (int i = 0; i < kCount; i += kLaneCount) {
-        const Lanes value = load(x + i);
-        const Lanes level = Levels::nearest(value * inverse);
-        const Lanes residual = value - scales * level;
-        error = error + residual * residual;
-        residual_dot = residual_dot + residual * level;
-        level_dot = level_dot + level * level;
+QUOIN_INLINE ScaleTrial try_scale(const Blocks<kCount>& x, const Lanes& scale) {
+    const Lanes inverse = inverse_of(scale);
+    ScaleTrial trial{lanes_of(0), lanes_of(0), lanes_of(0)};
+    for (int i = 0; i < kCount; ++i) {
+        const Lanes level = Levels::nearest(x.element[i] * inverse);
+        const Lanes residual = x.element[i] - scale * level;
+        trial.error = trial.error + residual * residual;
+        trial.residual_dot = trial.residual_dot + residual * level;
+        trial.level_dot = trial.level_dot + level * level;
     }
-    const Quad all = sums(error, residual_dot, level_dot, level_dot);
-    return {all[0], all[1], all[2]};
+    return trial;
 }
 
 struct Scale {
-    float value;
-    float error;
-    float weight;  // sum of level^2: how much an error of the scale costs
+    Lanes value;
+    Lanes error;
+    Lanes weight;  // sum of level^2: how much an error of the scale costs
 };
 
-template <class Levels, int kCount>
-QUOIN_INLINE Scale try_and_correct(const float* x, float scale) {
-    const ScaleTrial trial = try_scale<Levels, kCount>(x, scale);
-    return {scale + trial.correction(), trial.corrected_error(), trial.level_dot};
+QUOIN_INLINE Scale better(const Scale& a, const Scale& b) {
+    const Mask second = b.error < a.error;
+    return {select(second, b.value, a.value), select(second, b.error, a.error), select(second, b.weight, a.weight)};
 }
 
-// The scale of a block that may have any value, as that of a sub-block before its own rounding.
+// The trial of a scale, and how far the scale may then move, codes unchanged, until the error is least.
 template <class Levels, int kCount>
-Scale search_scale(const float* x) {
-    const Range range = range_of<kCount>(x);
-    const float extreme = range.high > -range.low ? range.high : range.low;
-    if (extreme == 0) return {0, 0, 0};
-    constexpr int kSigns = Levels::kLow == -Levels::kHigh ? 1 : 2;
-    constexpr int kTrials = Levels::kSteps * kSigns;
-    // All trials before all comparisons: the processor overlaps what no branch waits for.
-    Scale trials[kTrials];
-    for (int i = 0; i < kTrials; ++i) {
-        const float outermost = i % kSigns == 0 ? Levels::kLow : Levels::kHigh;
-        trials[i] = try_and_correct<Levels, kCount>(x, extreme / (outermost * Levels::place(i / kSigns)));
-    }
-    Scale best = trials[0];
-    for (int i = 1; i < kTrials; ++i) {
-        if (trials[i].error < best.error) best = trials[i];
+QUOIN_INLINE Scale try_and_correct(const Blocks<kCount>& x, const Lanes& scale) {
+    const ScaleTrial trial = try_scale<Levels, kCount>(x, scale);
+    const Lanes correction = quotient(trial.residual_dot, trial.level_dot);
+    return {scale + correction, trial.error - trial.residual_dot * correction, trial.level_dot};
+}
+
+// Scales that may have any value, as those of sub-blocks before their own rounding.
+template <class Levels, int kCount>
+Scale search_scale(const Blocks<kCount>& x) {
+    const Lanes extreme = range_of(x).extreme();
+    Scale best{lanes_of(0), sum_of_squares(x), lanes_of(0)};
+    for (int step = 0; step < Levels::kSteps; ++step) {
+        best = better(best, try_and_correct<Levels>(x, extreme * (1 / (Levels::kLow * Levels::place(step)))));
+        if (Levels::kLow == -Levels::kHigh) continue;
+        best = better(best, try_and_correct<Levels>(x, extreme * (1 / (Levels::kHigh * Levels::place(step)))));
     }
     // The corrected scale may move elements to other levels, which corrects it again.
-    for (int round = 0; round < 3; ++round) {
-        const Scale next = try_and_correct<Levels, kCount>(x, best.value);
-        if (next.error >= best.error) break;
-        best = next;
-    }
+    for (int round = 0; round < 3; ++round) best = better(best, try_and_correct<Levels>(x, best.value));
     return best;
 }
 
-// A scale that is stored as a half, best after that rounding.
+// Scales that are stored as halves, best after that rounding.
 template <class Levels, int kCount>
-uint16_t search_half_scale(const float* x) {
-    const Range range = range_of<kCount>(x);
-    const float extreme = range.high > -range.low ? range.high : range.low;
-    if (extreme == 0) return 0;
-    uint16_t best = 0;
-    float best_error = sum_of_squares<kCount>(x);
-    const auto consider = [&](uint16_t half) QUOIN_LAMBDA_INLINE {
-        if ((half & 0x7FFFU) == 0 || (half & 0x7C00U) == 0x7C00U) return false;
-        const float error = try_scale<Levels, kCount>(x, half_to_float(half)).error;
-        if (error >= best_error) return false;
-        best_error = error;
-        best = half;
-        return true;
+Lanes search_half_scale(const Blocks<kCount>& x) {
+    const Lanes extreme = range_of(x).extreme();
+    Lanes best = lanes_of(0);
+    Lanes best_error = sum_of_squares(x);
+    const auto consider = [&](const Lanes& scale) {
+        const Lanes half = rounded_to_half(scale);
+        const Lanes error = try_scale<Levels>(x, half).error;
+        const Mask improved = error < best_error;
+        best = select(improved, half, best);
+        best_error = select(improved, error, best_error);
+        return improved;
     };
-    consider(to_half(search_scale<Levels, kCount>(x).value));
-    consider(to_half(extreme / Levels::kLow));  // where others place it
+    consider(search_scale<Levels>(x).value);
+    consider(extreme * (1 / Levels::kLow));  // where others place it
     for (int round = 0; round < 4; ++round) {
-        const auto up = static_cast<uint16_t>(best + 1);
-        const auto down = static_cast<uint16_t>(best - 1);
-        const bool moved_up = consider(up);
-        if (!consider(down) && !moved_up) break;
-    }
-    if (best == 0) {  // the smallest scales there are, when all others round to nothing
-        consider(1);
-        consider(0x8001);
+        const Lanes middle = best;
+        const Lanes step = half_step(middle);
+        const Mask up = consider(middle + step);
+        const Mask down = consider(middle - step);
+        if (!any(up | down)) break;
     }
     return best;
 }
