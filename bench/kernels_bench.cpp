@@ -232,6 +232,7 @@ void attention(benchmark::State& state, const KernelTable& table, bool half, int
     args.scale = 0.1F;
     args.key_page_stride = page_bytes;
     args.value_page_stride = page_bytes;
+    args.last_block = INT64_MAX;
     args.pages = ids.data();
     args.scratch = scratch.data();
     args.dst = dst.data();

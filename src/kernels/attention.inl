@@ -1,273 +1,313 @@
-// Attention over KV pages with a running softmax, and the stores into the pages.
+// Attention over KV pages: what every kind of cache shares. How scores and weighted sums are made of pages is the
+// cache's part: attention_float.inl, attention_integer.inl.
+//
+// Positions are cut into blocks of attention_block_tokens(). For each block and tile of queries: scores, softmax within
+// the block, weighted sum of values; then the block is joined to what was there before. A block's result depends on
+// the query and the block alone and blocks are joined in order of position, so a query's bits depend neither on the
+// queries beside it nor on who computed which block.
 
 namespace quoin {
 namespace {
 
-template <class Strip>
-QUOIN_INLINE void write_cached(std::byte* p, float x) {
-    if constexpr (Strip::kColumnBytes == 4) {
-        write<float>(p, x);
-    } else {
-        write<uint16_t>(p, float_to_f16(x));
-    }
-}
+constexpr float kLog2E = 1.44269504088896341F;
+// Queries of a register tile, beside two vectors of tokens or values.
+constexpr int kTileQueries = kLanes == 16 ? 12 : kLanes == 8 ? 6 : 4;
+static_assert(kTileQueries <= kAttentionTileQueries);
+constexpr int64_t kMostBlockPages = 256 / kPageTokens;
+// How many chunks (keys or values of a page) ahead of their use memory is asked for them.
+constexpr int64_t kAheadChunks = 3;
 
-template <class Strip>
-QUOIN_INLINE void store_keys(const float* key, int64_t kv_heads, int64_t head_size, int64_t slot, std::byte* page) {
-    constexpr int64_t kSize = Strip::kColumnBytes;
-    for (int64_t i = 0; i < kv_heads * head_size; ++i) {
-        write_cached<Strip>(page + (i * kPageTokens + slot) * kSize, key[i]);
-    }
-}
-template <class Strip>
-QUOIN_INLINE void store_values(const float* value, int64_t kv_heads, int64_t head_size, int64_t slot, std::byte* page) {
-    constexpr int64_t kSize = Strip::kColumnBytes;
-    for (int64_t h = 0; h < kv_heads; ++h, value += head_size) {
-        std::byte* const row = page + (h * kPageTokens + slot) * head_size * kSize;
-        int64_t i = 0;
-        if constexpr (kSize == 2) {
-            for (; i + kLanes <= head_size; i += kLanes) store_f16(row + i * kSize, load(value + i));
-        }
-        for (; i < head_size; ++i) write_cached<Strip>(row + i * kSize, value[i]);
-    }
-}
-
-// What is known of every query so far; all in the caller's scratch.
 struct AttentionState {
-    float* query;    // [queries][head_size], scaled
-    float* sums;     // [queries][padded]: weighted sum of values
-    float* weights;  // [queries][32]: scores, then probabilities, of the page at hand
-    float* highest;  // [queries]: largest score so far
-    float* total;    // [queries]: sum of probabilities
-    float* keys;     // [head_size][32]: the page at hand, widened
-    float* values;   // [32][padded]
-    int64_t padded;  // head_size in whole vectors
+    std::byte* query;     // [queries], as the cache wants them, scaled
+    int64_t query_bytes;  // of one
+    float* sums;          // [queries][padded]: weighted sum of values so far
+    float* highest;       // [queries]: largest score so far
+    float* total;         // [queries]: sum of probabilities so far
+    float* scores;        // [tile][block tokens]: scores, then probabilities
+    float* block_sums;    // [tile][padded]: of the block at hand
+    float block_highest[kTileQueries];
+    float block_total[kTileQueries];
+    int32_t* pairs;     // [tile][block tokens / 2]: probabilities as integers
+    std::byte* keys;    // the block at hand, widened
+    std::byte* values;  // likewise
+    int64_t padded;     // head_size in whole vectors
+    int64_t block_tokens;
 };
-
-// The scores of slots [first, last) in `row` become probabilities; returns the factor for what was summed before.
-QUOIN_INLINE float soften(float* row, int64_t first, int64_t last, float softcap, float* highest, float* total) {
-    constexpr int kVectors = static_cast<int>(kPageTokens / kLanes);
-    const Floats lowest = broadcast(-kInfinity);
-    Floats score[kVectors];
-    Floats high = lowest;
-    for (int v = 0; v < kVectors; ++v) {
-        score[v] = load(row + v * kLanes);
-        if (softcap != 0) score[v] = broadcast(softcap) * tanh_of(score[v] / broadcast(softcap));
-        score[v] = keep_range(score[v], first - v * kLanes, last - v * kLanes, lowest);
-        high = maximum(high, score[v]);
-    }
-    // Never below the lowest float, or -inf - -inf would make a NaN of a row whose scores are all -inf.
-    const float before = *highest;
-    const float now = larger(larger(before, largest(high)), -kLargestFloat);
-    const Floats top = broadcast(now);
-    Floats sum = zeros();
-    for (int v = 0; v < kVectors; ++v) {
-        const Floats p = exp_of(score[v] - top);
-        store(row + v * kLanes, p);
-        sum = sum + p;
-    }
-    const float page_total = sum_floats(sum);
-    *highest = now;
-    if (before == now) {
-        *total += page_total;
-        return 1.0F;
-    }
-    const float factor = first_lane(exp_of(broadcast(before - now)));
-    *total = *total * factor + page_total;
-    return factor;
-}
-
-struct PageRef {
-    const std::byte* keys;
-    const std::byte* values;
-    int64_t value_stride;          // bytes between tokens
-    const std::byte* next_keys;    // as they lie in the cache: asked for while this page is worked on
-    const std::byte* next_values;  // likewise
-    int64_t next_stride;           // bytes between the cache's rows of values
-};
-
-// One page for queries [begin, begin + count), all of which see exactly its slots [first, last).
-template <class CacheStrip, class KeyStrip, class ValueStrip>
-QUOIN_INLINE void attend_page(const AttentionArgs& args, const AttentionState& state, int64_t begin, int64_t count,
-                              int64_t first, int64_t last, const PageRef& page) {
-    for (int64_t q = begin; q < begin + count; q += kFloatTileRows) {
-        const int64_t rows = smaller(begin + count - q, int64_t{kFloatTileRows});
-        float* const weights = state.weights + q * kPageTokens;
-        for (int64_t i = 0; i < rows * kPageTokens; i += kLanes) store(weights + i, zeros());
-        FloatTile tile = {};
-        tile.src = state.query + q * args.head_size;
-        tile.src_stride = args.head_size;
-        tile.inner = args.head_size;
-        tile.weights = page.keys;
-        // Only the first tile of the page asks, the others repeat its last line.
-        tile.ahead = page.next_keys;
-        tile.ahead_stride = q == 0 ? kPageTokens * CacheStrip::kColumnBytes : 0;
-        tile.weight_stride = kPageTokens * KeyStrip::kColumnBytes;
-        tile.sums = weights;
-        tile.sum_stride = kPageTokens;
-        multiply_strip<KeyStrip>(rows, kPageTokens / kLanes, tile);
-        for (int64_t r = 0; r < rows; ++r) {
-            const float factor = soften(weights + r * kPageTokens, first, last, args.softcap, state.highest + q + r,
-                                        state.total + q + r);
-            if (factor == 1.0F) continue;
-            float* const sums = state.sums + (q + r) * state.padded;
-            for (int64_t i = 0; i < state.padded; i += kLanes) store(sums + i, load(sums + i) * broadcast(factor));
-        }
-        tile.src = weights + first;
-        tile.src_stride = kPageTokens;
-        tile.inner = last - first;
-        tile.weights = page.values + first * page.value_stride;
-        tile.weight_stride = page.value_stride;
-        tile.ahead = page.next_values;
-        tile.ahead_stride = q == 0 ? page.next_stride : 0;
-        tile.sums = state.sums + q * state.padded;
-        tile.sum_stride = state.padded;
-        multiply_strip<ValueStrip>(rows, state.padded / kLanes, tile);
-    }
-}
-
-template <class Strip>
-QUOIN_INLINE void widen_row(const std::byte* src, int64_t count, float* dst) {
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) store(dst + i, Strip::weights(src + i * Strip::kColumnBytes));
-    for (; i < count; ++i) {
-        if constexpr (Strip::kColumnBytes == 4) {
-            dst[i] = read<float>(src + i * 4);
-        } else {
-            dst[i] = f16_to_float(read<uint16_t>(src + i * 2));
-        }
-    }
-}
 
 struct Range {
     int64_t first;
     int64_t last;
+    bool empty() const { return first >= last; }
 };
+
+// A block of positions; its pages are numbered from 0.
+struct Block {
+    int64_t origin;  // position of its first token
+    Range pages;     // those that some row of the call sees
+    const std::byte* keys[kMostBlockPages];
+    const std::byte* values[kMostBlockPages];
+    // Chunks of the cache in the order they will be used, from the first key page of this block on.
+    const std::byte* stream[2 * kMostBlockPages + kAheadChunks];
+};
+
 // Positions row r sees.
 QUOIN_INLINE Range seen_by(const AttentionArgs& args, int64_t r) {
     const int64_t last = int64_t{args.positions[r]} + 1;
     return {args.window > 0 ? larger(last - args.window, int64_t{0}) : 0, last};
 }
+// The same within a block, counted from its first token.
+QUOIN_INLINE Range seen_in_block(const AttentionArgs& args, int64_t r, int64_t origin, int64_t tokens) {
+    const Range seen = seen_by(args, r);
+    return {larger(seen.first - origin, int64_t{0}), smaller(seen.last - origin, tokens)};
+}
 
-template <class Strip>
+// 2^x for x <= 0, within 1 ulp; 2^-126 for all that is smaller, NaN for NaN.
+QUOIN_INLINE Floats exp2_of(Floats argument) {
+    const Floats x = maximum(broadcast(-126.0F), argument);
+    // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+    const Floats shifted = x + broadcast(12582912.0F);
+    const Floats r = x - (shifted - broadcast(12582912.0F));
+    Floats p = broadcast(1.534581242594868e-4F);
+    p = fma(p, r, broadcast(1.3399930903688073e-3F));
+    p = fma(p, r, broadcast(9.618489071726799e-3F));
+    p = fma(p, r, broadcast(5.550328642129898e-2F));
+    p = fma(p, r, broadcast(0.24022646248340607F));
+    p = fma(p, r, broadcast(0.6931471824645996F));
+    p = fma(p, r, broadcast(1.0F));
+    return as_floats(add_ints(as_ints(p), shift_left<23>(as_ints(shifted))));
+}
+
+// The scores (in powers of two) of tokens `seen` in `row` become probabilities beside the largest of them; tokens of
+// `visited`, whole vectors around `seen`, that are not seen get 0.
+QUOIN_INLINE void soften(float* row, Range seen, Range visited, float softcap, float* highest, float* total) {
+    const Floats lowest = broadcast(-kInfinity);
+    const int64_t begin = seen.first / kLanes * kLanes;
+    const int64_t end = (seen.last + kLanes - 1) / kLanes * kLanes;
+    const auto mask = [&](int64_t i, Floats x, Floats other)
+                          QUOIN_LAMBDA_INLINE { return keep_range(x, seen.first - i, seen.last - i, other); };
+    if (softcap != 0) {
+        const Floats cap = broadcast(softcap);
+        for (int64_t i = begin; i < end; i += kLanes) store(row + i, cap * tanh_of(load(row + i) / cap));
+    }
+    store(row + begin, mask(begin, load(row + begin), lowest));
+    store(row + end - kLanes, mask(end - kLanes, load(row + end - kLanes), lowest));
+    Floats high = lowest;
+    for (int64_t i = begin; i < end; i += kLanes) high = maximum(load(row + i), high);
+    // Never below the lowest float, or -inf - -inf would make a NaN of a row whose scores are all -inf.
+    const float top = larger(largest(high), -kLargestFloat);
+    const Floats tops = broadcast(top);
+    Floats sum = zeros();
+    int64_t i = begin;
+    const auto edge = [&](int64_t at) QUOIN_LAMBDA_INLINE {
+        const Floats p = mask(at, exp2_of(load(row + at) - tops), zeros());
+        store(row + at, p);
+        sum = sum + p;
+    };
+    edge(i);
+    for (i += kLanes; i + kLanes < end; i += kLanes) {
+        const Floats p = exp2_of(load(row + i) - tops);
+        store(row + i, p);
+        sum = sum + p;
+    }
+    if (i < end) edge(i);
+    for (i = visited.first; i < begin; i += kLanes) store(row + i, zeros());
+    for (i = end; i < visited.last; i += kLanes) store(row + i, zeros());
+    *highest = top;
+    *total = sum_floats(sum);
+}
+
+// What is known of a query over some positions: weighted sum, sum of probabilities, both relative to 2^highest.
+struct Partial {
+    float* sums;
+    float* highest;
+    float* total;
+};
+
+QUOIN_INLINE void join_block(const Partial& all, const float* sums, float highest, float total, int64_t padded) {
+    const float before = *all.highest;
+    const float now = larger(before, highest);
+    *all.highest = now;
+    const float keep = before == now          ? 1.0F
+                       : before == -kInfinity ? 0.0F
+                                              : first_lane(exp2_of(broadcast(before - now)));
+    const float add = highest == now ? 1.0F : first_lane(exp2_of(broadcast(highest - now)));
+    *all.total = first_lane(fma(broadcast(total), broadcast(add), broadcast(*all.total * keep)));
+    for (int64_t i = 0; i < padded; i += kLanes) {
+        store(all.sums + i, fma(load(sums + i), broadcast(add), load(all.sums + i) * broadcast(keep)));
+    }
+}
+
+QUOIN_INLINE void divide_by_total(const float* sums, float total, int64_t size, float* dst) {
+    const Floats divisor = broadcast(total == 0 ? 1.0F : total);
+    for_vectors(size, [=](int64_t i, int64_t n)
+                          QUOIN_LAMBDA_INLINE { store_some(dst + i, load_some(sums + i, n) / divisor, n); });
+}
+
+// Calls tile(begin, count) for all queries, in tiles of nearly equal height.
+template <class Function>
+QUOIN_INLINE void for_tiles(int64_t queries, Function function) {
+    int64_t begin = 0;
+    for (int64_t tiles = (queries + kTileQueries - 1) / kTileQueries; tiles > 0; --tiles) {
+        const int64_t count = (queries - begin + tiles - 1) / tiles;
+        function(begin, count);
+        begin += count;
+    }
+}
+
+// Calls function.template operator()<R>() for R == rows.
+template <int R, class Function>
+QUOIN_INLINE void with_rows(int64_t rows, const Function& function) {
+    if (rows == R) {
+        function.template operator()<R>();
+    } else if constexpr (R > 1) {
+        with_rows<R - 1>(rows, function);
+    }
+}
+
+QUOIN_INLINE void locate(const AttentionArgs& args, Range all, int64_t tokens, Block& block) {
+    const int64_t pages = tokens / kPageTokens;
+    const int64_t first = block.origin / kPageTokens;
+    const int64_t end = (all.last + kPageTokens - 1) / kPageTokens;
+    block.pages = {larger(all.first / kPageTokens - first, int64_t{0}), smaller(end - first, pages)};
+    const std::byte** stream = block.stream;
+    for (int64_t p = block.pages.first; p < block.pages.last; ++p) {
+        *stream++ = block.keys[p] = args.key_base + args.pages[first + p] * args.key_page_stride;
+    }
+    for (int64_t p = block.pages.first; p < block.pages.last; ++p) {
+        *stream++ = block.values[p] = args.value_base + args.pages[first + p] * args.value_page_stride;
+    }
+    // What comes next, or the last chunk again.
+    for (int64_t i = 0; i < kAheadChunks; ++i, ++stream) {
+        const int64_t page = first + pages + i;
+        *stream = page < end ? args.key_base + args.pages[page] * args.key_page_stride : stream[-1];
+    }
+}
+
+template <class Cache>
+QUOIN_INLINE void attend_tile(const AttentionArgs& args, AttentionState& state, const Block& block, int64_t begin,
+                              int64_t count) {
+    Range seen[kTileQueries];
+    Range all = {INT64_MAX, 0};
+    for (int64_t i = 0; i < count; ++i) {
+        seen[i] = seen_in_block(args, (begin + i) / args.heads, block.origin, state.block_tokens);
+        if (!seen[i].empty()) all = {smaller(all.first, seen[i].first), larger(all.last, seen[i].last)};
+    }
+    const bool nothing = all.empty();
+    const Range pages = {all.first / kPageTokens, (all.last + kPageTokens - 1) / kPageTokens};
+    const Range visited = {pages.first * kPageTokens, pages.last * kPageTokens};
+    if (!nothing) {
+        Cache::score(args, state, block, begin, count, pages);
+        for (int64_t i = 0; i < count; ++i) {
+            float* const row = state.scores + i * state.block_tokens;
+            if (!seen[i].empty()) {
+                soften(row, seen[i], visited, args.softcap * kLog2E, state.block_highest + i, state.block_total + i);
+            } else {
+                for (int64_t t = visited.first; t < visited.last; t += kLanes) store(row + t, zeros());
+            }
+        }
+        Cache::weigh(args, state, block, count, pages, seen);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        const int64_t q = begin + i;
+        if (args.partials != nullptr) {
+            float* const partial = args.partials + (block.origin / state.block_tokens * args.partial_stride) +
+                                   q * attention_partial_floats(args.head_size);
+            partial[0] = seen[i].empty() ? -kInfinity : state.block_highest[i];
+            partial[1] = seen[i].empty() ? 0.0F : state.block_total[i];
+            if (seen[i].empty()) continue;
+            const float* const sums = state.block_sums + i * state.padded;
+            for_vectors(args.head_size, [=](int64_t at, int64_t n) QUOIN_LAMBDA_INLINE {
+                store_some(partial + 2 + at, load_some(sums + at, n), n);
+            });
+        } else if (!seen[i].empty()) {
+            join_block({state.sums + q * state.padded, state.highest + q, state.total + q},
+                       state.block_sums + i * state.padded, state.block_highest[i], state.block_total[i], state.padded);
+        }
+    }
+}
+
+template <class Cache>
 QUOIN_INLINE void attention(const AttentionArgs& args) {
     const int64_t size = args.head_size;
     const int64_t queries = args.rows * args.heads;
     AttentionState state = {};
-    state.padded = (size + 15) / 16 * 16;
-    state.query = args.scratch;
-    state.sums = state.query + queries * size;
-    state.weights = state.sums + queries * state.padded;
-    state.highest = state.weights + queries * kPageTokens;
-    state.total = state.highest + queries;
-    state.keys = state.total + queries;
-    state.values = state.keys + kPageTokens * size;
+    state.block_tokens = attention_block_tokens(size);
+    state.padded = (size + kLanes - 1) / kLanes * kLanes;
+    const int64_t room = (size + 15) / 16 * 16;  // as attention_scratch_floats() counts
+    float* scratch = args.scratch;
+    const auto take = [&](int64_t floats) QUOIN_LAMBDA_INLINE {
+        float* const part = scratch;
+        scratch += floats;
+        return part;
+    };
+    state.query = reinterpret_cast<std::byte*>(take(queries * size));
+    state.sums = take(queries * room);
+    state.highest = take(queries);
+    state.total = take(queries);
+    state.scores = take(kTileQueries * state.block_tokens);
+    state.block_sums = take(kTileQueries * room);
+    state.pairs = reinterpret_cast<int32_t*>(take(kTileQueries * state.block_tokens / 2));
+    state.keys = reinterpret_cast<std::byte*>(take(state.block_tokens * size));
+    state.values = reinterpret_cast<std::byte*>(take(state.block_tokens * room));
 
     Range all = {INT64_MAX, 0};
     for (int64_t r = 0; r < args.rows; ++r) {
         const Range seen = seen_by(args, r);
-        if (seen.first < seen.last) all = {smaller(all.first, seen.first), larger(all.last, seen.last)};
-        for (int64_t h = 0; h < args.heads; ++h) {
-            const float* const src = args.query + r * args.query_stride + h * size;
-            float* const query = state.query + (r * args.heads + h) * size;
-            for_vectors(size, [=, &args](int64_t i, int64_t n) QUOIN_LAMBDA_INLINE {
-                store_some(query + i, load_some(src + i, n) * broadcast(args.scale), n);
-            });
+        if (!seen.empty()) all = {smaller(all.first, seen.first), larger(all.last, seen.last)};
+    }
+    Cache::prepare(args, state);
+    if (args.partials == nullptr) {
+        for (int64_t i = 0; i < queries * state.padded; i += kLanes) store(state.sums + i, zeros());
+        for (int64_t q = 0; q < queries; ++q) {
+            state.highest[q] = -kInfinity;
+            state.total[q] = 0;
         }
     }
-    for (int64_t i = 0; i < queries * state.padded; i += kLanes) store(state.sums + i, zeros());
-    for (int64_t q = 0; q < queries; ++q) {
-        state.highest[q] = -kInfinity;
-        state.total[q] = 0;
-    }
-
-    // Widening a page once for all queries pays from two tiles on; rows of values that are no whole vectors need it.
-    const bool widen_keys = Strip::kColumnBytes == 2 && queries > kFloatTileRows;
-    const bool widen_values = widen_keys || size % kLanes != 0;
-    if (widen_values) {
-        for (int64_t t = 0; t < kPageTokens; ++t) {  // the padding stays zero
-            for (int64_t i = size; i < state.padded; ++i) state.values[t * state.padded + i] = 0;
-        }
-    }
-    // Without widening a value row has whole vectors, but perhaps not whole groups of 16.
-    if (!widen_values) state.padded = size;
-
-    for (int64_t page = all.first / kPageTokens; page * kPageTokens < all.last; ++page) {
-        const int64_t origin = page * kPageTokens;
-        const int64_t next = (page + 1) * kPageTokens < all.last ? page + 1 : page;
-        const int64_t cache_stride = size * Strip::kColumnBytes;
-        PageRef ref = {args.key_base + args.pages[page] * args.key_page_stride,
-                       args.value_base + args.pages[page] * args.value_page_stride,
-                       cache_stride,
-                       args.key_base + args.pages[next] * args.key_page_stride,
-                       args.value_base + args.pages[next] * args.value_page_stride,
-                       cache_stride};
-        if (widen_keys) {
-            widen_row<Strip>(ref.keys, size * kPageTokens, state.keys);
-            ref.keys = reinterpret_cast<const std::byte*>(state.keys);
-        }
-        if (widen_values) {
-            for (int64_t t = 0; t < kPageTokens; ++t) {
-                widen_row<Strip>(ref.values + t * cache_stride, size, state.values + t * state.padded);
+    const int64_t first = larger(all.empty() ? args.last_block : all.first / state.block_tokens, args.first_block);
+    const int64_t last = smaller(args.last_block, (all.last + state.block_tokens - 1) / state.block_tokens);
+    if (args.partials != nullptr) {
+        for (int64_t b = args.first_block; b < args.last_block; ++b) {
+            if (b >= first && b < last) continue;
+            for (int64_t q = 0; q < queries; ++q) {
+                float* const partial =
+                    args.partials + b * args.partial_stride + q * attention_partial_floats(args.head_size);
+                partial[0] = -kInfinity;
+                partial[1] = 0;
             }
-            ref.values = reinterpret_cast<const std::byte*>(state.values);
-            ref.value_stride = state.padded * 4;
-        }
-        const auto attend = [&](int64_t begin, int64_t count, int64_t first, int64_t last) QUOIN_LAMBDA_INLINE {
-            if (widen_keys) {
-                attend_page<Strip, F32Strip, F32Strip>(args, state, begin, count, first, last, ref);
-            } else if (widen_values) {
-                attend_page<Strip, Strip, F32Strip>(args, state, begin, count, first, last, ref);
-            } else {
-                attend_page<Strip, Strip, Strip>(args, state, begin, count, first, last, ref);
-            }
-        };
-        // Neighbouring rows that see the same slots go together; the values of other slots are never multiplied.
-        int64_t r = 0;
-        while (r < args.rows) {
-            const auto slots = [&](int64_t row) QUOIN_LAMBDA_INLINE {
-                const Range seen = seen_by(args, row);
-                return Range{larger(seen.first - origin, int64_t{0}), smaller(seen.last - origin, kPageTokens)};
-            };
-            const Range range = slots(r);
-            int64_t end = r + 1;
-            while (end < args.rows && slots(end).first == range.first && slots(end).last == range.last) ++end;
-            if (range.first < range.last) {
-                attend(r * args.heads, (end - r) * args.heads, range.first, range.last);
-            }
-            r = end;
         }
     }
-
+    Block block = {};
+    for (int64_t b = first; b < last; ++b) {
+        block.origin = b * state.block_tokens;
+        locate(args, all, state.block_tokens, block);
+        Cache::open(args, state, block);
+        for_tiles(queries, [&](int64_t begin, int64_t count)
+                               QUOIN_LAMBDA_INLINE { attend_tile<Cache>(args, state, block, begin, count); });
+    }
+    if (args.partials != nullptr) return;
     for (int64_t r = 0; r < args.rows; ++r) {
         for (int64_t h = 0; h < args.heads; ++h) {
             const int64_t q = r * args.heads + h;
-            const float* const sums = state.sums + q * state.padded;
-            float* const dst = args.dst + r * args.dst_stride + h * size;
-            const Floats divisor = broadcast(state.total[q] == 0 ? 1.0F : state.total[q]);
-            for_vectors(size, [=](int64_t i, int64_t n)
-                                  QUOIN_LAMBDA_INLINE { store_some(dst + i, load_some(sums + i, n) / divisor, n); });
+            divide_by_total(state.sums + q * state.padded, state.total[q], size,
+                            args.dst + r * args.dst_stride + h * size);
         }
     }
 }
 
-void store_keys_f32(const float* key, int64_t kv_heads, int64_t head_size, int64_t slot, std::byte* page) {
-    store_keys<F32Strip>(key, kv_heads, head_size, slot, page);
-}
-void store_keys_f16(const float* key, int64_t kv_heads, int64_t head_size, int64_t slot, std::byte* page) {
-    store_keys<F16Strip>(key, kv_heads, head_size, slot, page);
-}
-void store_values_f32(const float* value, int64_t kv_heads, int64_t head_size, int64_t slot, std::byte* page) {
-    store_values<F32Strip>(value, kv_heads, head_size, slot, page);
-}
-void store_values_f16(const float* value, int64_t kv_heads, int64_t head_size, int64_t slot, std::byte* page) {
-    store_values<F16Strip>(value, kv_heads, head_size, slot, page);
-}
-void attention_f32(const AttentionArgs& args) {
-    attention<F32Strip>(args);
-}
-void attention_f16(const AttentionArgs& args) {
-    attention<F16Strip>(args);
+void attention_join(const float* partials, int64_t stride, int64_t blocks, int64_t head_size, float* scratch,
+                    float* dst) {
+    const int64_t padded = (head_size + kLanes - 1) / kLanes * kLanes;
+    float highest = -kInfinity;
+    float total = 0;
+    float* const part = scratch + padded;
+    for (int64_t i = 0; i < 2 * padded; i += kLanes) store(scratch + i, zeros());
+    for (int64_t b = 0; b < blocks; ++b, partials += stride) {
+        if (partials[0] == -kInfinity) continue;
+        for_vectors(head_size, [=](int64_t i, int64_t n)
+                                   QUOIN_LAMBDA_INLINE { store_some(part + i, load_some(partials + 2 + i, n), n); });
+        join_block({scratch, &highest, &total}, part, partials[0], partials[1], padded);
+    }
+    divide_by_total(scratch, total, head_size, dst);
 }
 
 }  // namespace

@@ -57,15 +57,39 @@ struct AttentionArgs {
     float* scratch;        // attention_scratch_floats(head_size, rows, heads) floats, private to the call
     float* dst;
     int64_t dst_stride;  // floats between rows
+    // Blocks of attention_block_tokens() positions to look at: first_block <= position / tokens < last_block.
+    int64_t first_block;
+    int64_t last_block;
+    // When not null, dst is not written but partials[block * partial_stride + (r * heads + h) *
+    // attention_partial_floats()] for each of these blocks, to be put together by attention_join: the same bits as one
+    // call over all blocks.
+    float* partials;
+    int64_t partial_stride;
 };
 
 inline constexpr int64_t kMaxHeadSize = 512;
 
+// Positions whose softmax is computed at once. Part of the definition of the result: sums run within blocks first.
+constexpr int64_t attention_block_tokens(int64_t head_size) {
+    return head_size <= 128 ? 256 : 128;
+}
+// Of one query and block: largest score, sum of probabilities, weighted sum of values.
+constexpr int64_t attention_partial_floats(int64_t head_size) {
+    return 2 + head_size;
+}
+constexpr int64_t attention_join_floats(int64_t head_size) {
+    return 2 * ((head_size + 15) / 16 * 16);
+}
+
+inline constexpr int64_t kAttentionTileQueries = 12;  // of the largest register tile
+
 // Floats of scratch for attention_*; never more than for the largest rows and heads of a program.
 constexpr int64_t attention_scratch_floats(int64_t head_size, int64_t rows, int64_t heads) {
     const int64_t padded = (head_size + 15) / 16 * 16;
-    const int64_t per_query = head_size + padded + kPageTokens + 4;  // query, weighted sum, probabilities, max and sum
-    return rows * heads * per_query + kPageTokens * (head_size + padded) + 16;
+    const int64_t tokens = attention_block_tokens(head_size);
+    return rows * heads * (head_size + padded + 2)                   // query, weighted sum, max and sum
+           + kAttentionTileQueries * (tokens + tokens / 2 + padded)  // scores, probabilities, a block's sums
+           + tokens * (head_size + padded);                          // a block's keys and values, widened
 }
 
 // One function pointer per line of kernel_list.inc.

@@ -148,6 +148,7 @@ public:
         args.key_page_stride = args.value_page_stride = shape_.kv_heads * head_bytes;
         args.scratch = reinterpret_cast<float*>(scratch);
         args.dst_stride = columns;
+        args.last_block = INT64_MAX;
 
         const int64_t begin = task / shape_.kv_heads * arguments.work.grain[0];
         const int64_t end = std::min(begin + arguments.work.grain[0], tokens);

@@ -77,6 +77,7 @@ std::vector<float> run(const KernelTable& table, const Cache& cache, const Probl
     args.value_base = cache.values.data() + problem.kv_head * cache.head_bytes();
     args.key_page_stride = cache.page_bytes();
     args.value_page_stride = cache.page_bytes();
+    args.last_block = INT64_MAX;
     args.pages = cache.pages.data();
     args.scratch = scratch.data();
     args.dst = dst.data();
