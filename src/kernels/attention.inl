@@ -15,7 +15,7 @@ constexpr int kTileQueries = kLanes == 16 ? 12 : kLanes == 8 ? 6 : 4;
 static_assert(kTileQueries <= kAttentionTileQueries);
 constexpr int64_t kMostBlockPages = 256 / kPageTokens;
 // How many chunks (keys or values of a page) ahead of their use memory is asked for them.
-constexpr int64_t kAheadChunks = 3;
+constexpr int64_t kAheadChunks = 2;
 
 struct AttentionState {
     std::byte* query;     // [queries], as the cache wants them, scaled
@@ -83,33 +83,39 @@ QUOIN_INLINE void soften(float* row, Range seen, Range visited, float softcap, f
     const Floats lowest = broadcast(-kInfinity);
     const int64_t begin = seen.first / kLanes * kLanes;
     const int64_t end = (seen.last + kLanes - 1) / kLanes * kLanes;
-    const auto mask = [&](int64_t i, Floats x, Floats other)
-                          QUOIN_LAMBDA_INLINE { return keep_range(x, seen.first - i, seen.last - i, other); };
+    // The vectors at both ends may hold tokens that are not seen: their scores become -inf, their probabilities 0.
+    const auto mask = [&](int64_t i, Floats other) QUOIN_LAMBDA_INLINE {
+        store(row + i, keep_range(load(row + i), seen.first - i, seen.last - i, other));
+    };
+    const bool ragged = seen.first != begin || seen.last != end;
     if (softcap != 0) {
         const Floats cap = broadcast(softcap);
         for (int64_t i = begin; i < end; i += kLanes) store(row + i, cap * tanh_of(load(row + i) / cap));
     }
-    store(row + begin, mask(begin, load(row + begin), lowest));
-    store(row + end - kLanes, mask(end - kLanes, load(row + end - kLanes), lowest));
-    Floats high = lowest;
-    for (int64_t i = begin; i < end; i += kLanes) high = maximum(load(row + i), high);
+    if (ragged) {
+        mask(begin, lowest);
+        mask(end - kLanes, lowest);
+    }
+    Floats highs[2] = {lowest, lowest};  // two chains, for latency
+    int64_t i = begin;
+    for (; i + 2 * kLanes <= end; i += 2 * kLanes) {
+        highs[0] = maximum(load(row + i), highs[0]);
+        highs[1] = maximum(load(row + i + kLanes), highs[1]);
+    }
+    if (i < end) highs[0] = maximum(load(row + i), highs[0]);
     // Never below the lowest float, or -inf - -inf would make a NaN of a row whose scores are all -inf.
-    const float top = larger(largest(high), -kLargestFloat);
+    const float top = larger(largest(maximum(highs[0], highs[1])), -kLargestFloat);
     const Floats tops = broadcast(top);
     Floats sum = zeros();
-    int64_t i = begin;
-    const auto edge = [&](int64_t at) QUOIN_LAMBDA_INLINE {
-        const Floats p = mask(at, exp2_of(load(row + at) - tops), zeros());
-        store(row + at, p);
-        sum = sum + p;
-    };
-    edge(i);
-    for (i += kLanes; i + kLanes < end; i += kLanes) {
+    for (i = begin; i < end; i += kLanes) {
         const Floats p = exp2_of(load(row + i) - tops);
         store(row + i, p);
-        sum = sum + p;
+        sum = sum + p;  // what is not seen adds 2^-126, too little to change the sum of the rest
     }
-    if (i < end) edge(i);
+    if (ragged) {
+        mask(begin, zeros());
+        mask(end - kLanes, zeros());
+    }
     for (i = visited.first; i < begin; i += kLanes) store(row + i, zeros());
     for (i = end; i < visited.last; i += kLanes) store(row + i, zeros());
     *highest = top;

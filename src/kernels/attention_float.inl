@@ -3,6 +3,8 @@
 namespace quoin {
 namespace {
 
+// Loops over a register tile are unrolled by pragma: GCC keeps an array in registers only when no loop is left.
+
 // How a vector of the cache becomes floats. kAhead: memory is slow, so later chunks are asked for on the way.
 struct F32Cached {
     static constexpr int64_t kBytes = 4;
@@ -41,6 +43,7 @@ template <int R, int V, class Form>
 [[gnu::noinline]] void score_tile(const ScoreTile& tile) {
     constexpr int64_t kRow = kPageTokens * Form::kBytes;
     Floats sum[R][V];
+#pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
         for (int v = 0; v < V; ++v) sum[r][v] = zeros();
     }
@@ -55,11 +58,13 @@ template <int R, int V, class Form>
         }
         Floats key[V];
         for (int v = 0; v < V; ++v) key[v] = Form::vector(keys + v * kLanes * Form::kBytes);
+#pragma GCC unroll 12
         for (int r = 0; r < R; ++r) {
             const Floats q = broadcast(query[r * inner]);
             for (int v = 0; v < V; ++v) sum[r][v] = fma(q, key[v], sum[r][v]);
         }
     }
+#pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
         for (int v = 0; v < V; ++v) store(tile.scores + r * tile.score_stride + v * kLanes, sum[r][v]);
     }
@@ -74,23 +79,24 @@ struct WeighTile {
     int64_t column;  // of the strip
     float* sums;     // of the strip, read and written
     int64_t sum_stride;
-    const std::byte* ahead;
+    const std::byte* const* ahead;  // by page, like `pages`
 };
 
 // sums[r][strip] += sum over tokens of weights[r][t] * values[t], tokens rising
 template <int R, int V, class Form>
 [[gnu::noinline]] void weigh_tile(const WeighTile& tile) {
     Floats sum[R][V];
+#pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
         for (int v = 0; v < V; ++v) sum[r][v] = load(tile.sums + r * tile.sum_stride + v * kLanes);
     }
     const int64_t stride = tile.weight_stride;
     const int64_t row_bytes = tile.row_bytes;
-    const std::byte* ahead = tile.ahead;
     for (int64_t t = tile.tokens.first; t < tile.tokens.last;) {
         const int64_t end = smaller((t / kPageTokens + 1) * kPageTokens, tile.tokens.last);
         const std::byte* values =
             tile.pages[t / kPageTokens] + t % kPageTokens * row_bytes + tile.column * Form::kBytes;
+        const std::byte* ahead = tile.ahead[t / kPageTokens] + tile.column * Form::kBytes;
         const float* weight = tile.weights + t;
         for (; t < end; ++t, values += row_bytes, ++weight) {
             if constexpr (Form::kAhead) {
@@ -99,12 +105,14 @@ template <int R, int V, class Form>
             }
             Floats value[V];
             for (int v = 0; v < V; ++v) value[v] = Form::vector(values + v * kLanes * Form::kBytes);
+#pragma GCC unroll 12
             for (int r = 0; r < R; ++r) {
                 const Floats w = broadcast(weight[r * stride]);
                 for (int v = 0; v < V; ++v) sum[r][v] = fma(w, value[v], sum[r][v]);
             }
         }
     }
+#pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
         for (int v = 0; v < V; ++v) store(tile.sums + r * tile.sum_stride + v * kLanes, sum[r][v]);
     }
@@ -177,11 +185,9 @@ struct FloatCache {
         tile.tokens = tokens;
         tile.weights += query * state.block_tokens;
         float* const sums = tile.sums + query * state.padded;
-        const std::byte* const ahead = tile.ahead;
         for (int64_t column = 0; column < state.padded; column += 2 * kLanes) {
             tile.column = column;
             tile.sums = sums + column;
-            tile.ahead = ahead + column * Values::kBytes;
             with_rows<kTileQueries>(count, [&]<int R>() QUOIN_LAMBDA_INLINE {
                 if (column + 2 * kLanes <= state.padded) {
                     weigh_tile<R, 2, Values>(tile);
@@ -193,7 +199,7 @@ struct FloatCache {
     }
 
     static QUOIN_INLINE void weigh(const AttentionArgs& args, const AttentionState& state, const Block& block,
-                                   int64_t count, Range pages, const Range* seen) {
+                                   int64_t count, Range /*pages*/, const Range* seen) {
         for (int64_t i = 0; i < count * state.padded; i += kLanes) store(state.block_sums + i, zeros());
         WeighTile tile = {};
         tile.weights = state.scores;
@@ -202,7 +208,8 @@ struct FloatCache {
         tile.row_bytes = (widens_values(args.head_size) ? state.padded : args.head_size) * Values::kBytes;
         tile.sums = state.block_sums;
         tile.sum_stride = state.padded;
-        tile.ahead = block.stream[0];
+        const int64_t chunks = block.pages.last - block.pages.first;
+        tile.ahead = block.stream + chunks + kAheadChunks - block.pages.first;
         // The tokens that all queries see go through the tile together. Values of tokens that a query does not see are
         // never multiplied, not even by 0: they may be infinite.
         Range common = seen[0];
@@ -222,17 +229,7 @@ struct FloatCache {
             }
         };
         alone(true);
-        if constexpr (Values::kAhead) {
-            // Page by page, so that memory is read in the order of the stream.
-            for (int64_t p = pages.first; p < pages.last; ++p) {
-                tile.ahead = block.stream[block.pages.last - block.pages.first + p - block.pages.first + kAheadChunks];
-                weigh_range(state, tile, 0, count,
-                            {larger(common.first, p * kPageTokens), smaller(common.last, (p + 1) * kPageTokens)});
-            }
-            tile.ahead = block.stream[0];
-        } else {
-            weigh_range(state, tile, 0, count, common);
-        }
+        weigh_range(state, tile, 0, count, common);
         alone(false);
     }
 };

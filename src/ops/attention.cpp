@@ -17,7 +17,8 @@
 namespace quoin {
 namespace {
 
-constexpr int64_t kMaxRows = 32;  // query rows of a task: one read of a page serves them all
+// Queries (rows x heads of a group) of a task: one read of a page, and one widening, serves them all.
+constexpr int64_t kTaskQueries = 256;
 
 int64_t element_bytes(DType dtype) {
     return dtype_info(dtype).block_bytes;
@@ -114,8 +115,9 @@ public:
         // A task is one key/value head and a block of rows; with few tokens every row is a task.
         const int64_t tokens = arguments.inputs[0].rows();
         const int64_t head_size = arguments.inputs[0].columns() / shape_.heads;
-        const int64_t block = std::clamp<int64_t>(tokens / 8, 1, kMaxRows);
-        const int64_t floats = attention_scratch_floats(head_size, block, shape_.heads / shape_.kv_heads);
+        const int64_t group = shape_.heads / shape_.kv_heads;
+        const int64_t block = std::clamp<int64_t>(tokens / 8, 1, std::max<int64_t>(1, kTaskQueries / group));
+        const int64_t floats = attention_scratch_floats(head_size, block, group);
         return Work{.tasks = (tokens + block - 1) / block * shape_.kv_heads,
                     .scratch_bytes = floats * int64_t{sizeof(float)},
                     .grain = {block, 1}};
