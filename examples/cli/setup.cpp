@@ -16,7 +16,7 @@ void Setup::add_to(Options& options) {
     options.integer("--context", "N", context_, 0, kNoLimit, "tokens the context has room for; 0, the default: enough");
     options.text("--isa", "NAME", isa_, "use at most this instruction set: baseline, avx2, avx512, avx512vnni");
     options.text("--provider", "NAME", provider_, "implementation of the heavy operations: native, reference");
-    options.text("--kv-type", "NAME", kv_type_, "how keys and values are kept: f32 or f16");
+    options.text("--kv-type", "NAME", kv_type_, "how keys and values are kept: f32, f16, bf16, q8_0 or q4_0");
     options.integer("--seed", "N", seed_, 0, kNoLimit, "same seed, same text (default 0)");
     options.flag("--quiet", quiet_, "no progress and no speed on standard error");
     options.flag("--help", help_, "this text");
@@ -83,7 +83,7 @@ quoin::ContextOptions Setup::context_options(int64_t tokens) const {
     if (!kv_type_.empty()) {
         options.kv_dtype = quoin_dtype_from_name(kv_type_.data(), kv_type_.size());
         if (options.kv_dtype == QUOIN_DTYPE_UNDEFINED) {
-            throw UsageError("--kv-type needs f32 or f16, not '" + kv_type_ + "'");
+            throw UsageError("--kv-type needs f32, f16, bf16, q8_0 or q4_0, not '" + kv_type_ + "'");
         }
     }
     return options;

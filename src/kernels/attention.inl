@@ -13,7 +13,9 @@ constexpr float kLog2E = 1.44269504088896341F;
 // Queries of a register tile, beside two vectors of tokens or values.
 constexpr int kTileQueries = kLanes == 16 ? 12 : kLanes == 8 ? 6 : 4;
 static_assert(kTileQueries <= kAttentionTileQueries);
-constexpr int64_t kMostBlockPages = 256 / kPageTokens;
+constexpr int64_t kMostBlockPages = kMostBlockTokens / kPageTokens;
+// Floats between the scores of two queries: a constant, so that a tile needs one pointer for all its queries.
+constexpr int64_t kScoreStride = kMostBlockTokens;
 // How many chunks (keys or values of a page) ahead of their use memory is asked for them.
 constexpr int64_t kAheadChunks = 2;
 
@@ -27,7 +29,8 @@ struct AttentionState {
     float* block_sums;    // [tile][padded]: of the block at hand
     float block_highest[kTileQueries];
     float block_total[kTileQueries];
-    int32_t* pairs;     // [tile][block tokens / 2]: probabilities as integers
+    float* products;    // [block tokens]: probabilities times scales of one query
+    int32_t* pairs;     // [tile][block tokens / 2]: the same as integers
     std::byte* keys;    // the block at hand, widened
     std::byte* values;  // likewise
     int64_t padded;     // head_size in whole vectors
@@ -204,7 +207,7 @@ QUOIN_INLINE void attend_tile(const AttentionArgs& args, AttentionState& state, 
     if (!nothing) {
         Cache::score(args, state, block, begin, count, pages);
         for (int64_t i = 0; i < count; ++i) {
-            float* const row = state.scores + i * state.block_tokens;
+            float* const row = state.scores + i * kScoreStride;
             if (!seen[i].empty()) {
                 soften(row, seen[i], visited, args.softcap * kLog2E, state.block_highest + i, state.block_total + i);
             } else {
@@ -250,9 +253,10 @@ QUOIN_INLINE void attention(const AttentionArgs& args) {
     state.sums = take(queries * room);
     state.highest = take(queries);
     state.total = take(queries);
-    state.scores = take(kTileQueries * state.block_tokens);
+    state.scores = take(kTileQueries * kScoreStride);
     state.block_sums = take(kTileQueries * room);
-    state.pairs = reinterpret_cast<int32_t*>(take(kTileQueries * state.block_tokens / 2));
+    state.pairs = reinterpret_cast<int32_t*>(take(kTileQueries * kScoreStride / 2));
+    state.products = take(kScoreStride);
     state.keys = reinterpret_cast<std::byte*>(take(state.block_tokens * size));
     state.values = reinterpret_cast<std::byte*>(take(state.block_tokens * room));
 

@@ -34,7 +34,6 @@ struct ScoreTile {
     int64_t inner;          // head_size, also floats from one query to the next
     const std::byte* keys;  // of the strip's first token
     float* scores;
-    int64_t score_stride;
     const std::byte* ahead;
 };
 
@@ -66,13 +65,12 @@ template <int R, int V, class Form>
     }
 #pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < V; ++v) store(tile.scores + r * tile.score_stride + v * kLanes, sum[r][v]);
+        for (int v = 0; v < V; ++v) store(tile.scores + r * kScoreStride + v * kLanes, sum[r][v]);
     }
 }
 
 struct WeighTile {
     const float* weights;  // of the block's first token
-    int64_t weight_stride;
     const std::byte* const* pages;
     Range tokens;
     int64_t row_bytes;
@@ -90,7 +88,6 @@ template <int R, int V, class Form>
     for (int r = 0; r < R; ++r) {
         for (int v = 0; v < V; ++v) sum[r][v] = load(tile.sums + r * tile.sum_stride + v * kLanes);
     }
-    const int64_t stride = tile.weight_stride;
     const int64_t row_bytes = tile.row_bytes;
     for (int64_t t = tile.tokens.first; t < tile.tokens.last;) {
         const int64_t end = smaller((t / kPageTokens + 1) * kPageTokens, tile.tokens.last);
@@ -107,7 +104,7 @@ template <int R, int V, class Form>
             for (int v = 0; v < V; ++v) value[v] = Form::vector(values + v * kLanes * Form::kBytes);
 #pragma GCC unroll 12
             for (int r = 0; r < R; ++r) {
-                const Floats w = broadcast(weight[r * stride]);
+                const Floats w = broadcast(weight[r * kScoreStride]);
                 for (int v = 0; v < V; ++v) sum[r][v] = fma(w, value[v], sum[r][v]);
             }
         }
@@ -169,10 +166,8 @@ struct FloatCache {
         for (int64_t p = pages.first; p < pages.last; ++p) {
             for (int64_t column = 0; column < kPageTokens; column += 2 * kLanes) {
                 const ScoreTile tile = {reinterpret_cast<const float*>(state.query) + begin * args.head_size,
-                                        args.head_size,
-                                        block.keys[p] + column * Keys::kBytes,
+                                        args.head_size, block.keys[p] + column * Keys::kBytes,
                                         state.scores + p * kPageTokens + column,
-                                        state.block_tokens,
                                         block.stream[p - block.pages.first + kAheadChunks] + column * Keys::kBytes};
                 with_rows<kTileQueries>(count, [&]<int R>() QUOIN_LAMBDA_INLINE { score_tile<R, 2, Keys>(tile); });
             }
@@ -183,7 +178,7 @@ struct FloatCache {
                                          Range tokens) {
         if (tokens.empty()) return;
         tile.tokens = tokens;
-        tile.weights += query * state.block_tokens;
+        tile.weights += query * kScoreStride;
         float* const sums = tile.sums + query * state.padded;
         for (int64_t column = 0; column < state.padded; column += 2 * kLanes) {
             tile.column = column;
@@ -203,7 +198,6 @@ struct FloatCache {
         for (int64_t i = 0; i < count * state.padded; i += kLanes) store(state.block_sums + i, zeros());
         WeighTile tile = {};
         tile.weights = state.scores;
-        tile.weight_stride = state.block_tokens;
         tile.pages = block.values;
         tile.row_bytes = (widens_values(args.head_size) ? state.padded : args.head_size) * Values::kBytes;
         tile.sums = state.block_sums;

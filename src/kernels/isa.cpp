@@ -3,7 +3,9 @@
 // that stays out of line would be a weak symbol, and the linker may then give the AVX-512 copy to everyone. So no
 // standard header with code is included, everything is in an anonymous namespace, and a test looks with nm.
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12's own AVX-512 headers: its bug 105593
+// GCC 12's own AVX-512 headers: its bug 105593
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 
 #include "kernels/isa_set.h"
@@ -22,6 +24,7 @@
 #include "kernels/kv_store.inl"
 #include "kernels/attention.inl"
 #include "kernels/attention_float.inl"
+#include "kernels/attention_integer.inl"
 #include "kernels/convert.inl"
 #include "kernels/pack.inl"
 #include "kernels/block_decode.inl"

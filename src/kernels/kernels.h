@@ -81,15 +81,17 @@ constexpr int64_t attention_join_floats(int64_t head_size) {
     return 2 * ((head_size + 15) / 16 * 16);
 }
 
+inline constexpr int64_t kMostBlockTokens = 256;
 inline constexpr int64_t kAttentionTileQueries = 12;  // of the largest register tile
 
 // Floats of scratch for attention_*; never more than for the largest rows and heads of a program.
 constexpr int64_t attention_scratch_floats(int64_t head_size, int64_t rows, int64_t heads) {
     const int64_t padded = (head_size + 15) / 16 * 16;
     const int64_t tokens = attention_block_tokens(head_size);
-    return rows * heads * (head_size + padded + 2)                   // query, weighted sum, max and sum
-           + kAttentionTileQueries * (tokens + tokens / 2 + padded)  // scores, probabilities, a block's sums
-           + tokens * (head_size + padded);                          // a block's keys and values, widened
+    return rows * heads * (head_size + padded + 2)  // query, weighted sum, max and sum
+           + kMostBlockTokens +
+           kAttentionTileQueries * (kMostBlockTokens * 3 / 2 + padded)  // scores, probabilities, a block's sums
+           + tokens * (head_size + padded);                             // a block's keys and values, widened
 }
 
 // One function pointer per line of kernel_list.inc.

@@ -75,10 +75,30 @@ constexpr int64_t activation_row_bytes(int64_t inner) {
 }
 
 // ---- KV pages -------------------------------------------------------------------------------------------------
-// A page holds kPageTokens tokens of one layer, for each key/value head in turn:
-//   keys    [head_size][32]      a panel whose columns are tokens, so scores are a Linear over head_size
-//   values  [32][head_size]      rows are tokens, so the weighted sum is a Linear over tokens
-// in f32 or f16. The cache tensors are [pages, kv_heads, head_size, 32] and [pages, kv_heads, 32, head_size].
+// A page holds kPageTokens tokens of one layer, for each key/value head in turn. A token is stored without a glance at
+// the others of its page: no byte and no scale belongs to two tokens.
+//   f32, f16, bf16
+//     keys    [head_size][32]    a panel whose columns are tokens, so scores are a Linear over head_size
+//     values  [32][head_size]    rows are tokens, so the weighted sum is a Linear over tokens
+//   q8_0, q4_0: head_size in whole blocks of 32; a scale for 32 values of a token, as many bytes as in a GGUF file
+//     keys    for each block: panels of q8_0 and q4_0 weights as above, columns are tokens
+//     values  for each block of 32 columns
+//       q8_0  int8 [16][32][2]: pair i, column c, token i and token 16 + i; then 32 f16 scales, by token
+//       q4_0  bytes [16][16][2]: pair i, low nibble column c, high nibble column 16 + c (value + 8), token i and
+//             16 + i; then 32 f16 scales. Pairs, because sums over tokens are dot products of pairs of 16-bit integers.
+// The cache tensors are [pages, kv_heads, head_size, 32] and [pages, kv_heads, 32, head_size].
 inline constexpr int64_t kPageTokens = 32;
+
+// Bytes of the keys (or values) of one head in a page; 0 for dtypes and head sizes that no page can hold.
+constexpr int64_t page_head_bytes(DType dtype, int64_t head_size) {
+    switch (dtype) {
+        case DType::F32: return head_size * kPageTokens * 4;
+        case DType::F16:
+        case DType::BF16: return head_size * kPageTokens * 2;
+        case DType::Q8_0: return head_size % 32 == 0 ? head_size * 34 : 0;
+        case DType::Q4_0: return head_size % 32 == 0 ? head_size * 18 : 0;
+        default: return 0;
+    }
+}
 
 }  // namespace quoin

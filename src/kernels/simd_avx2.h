@@ -268,6 +268,14 @@ private:
     }
 };
 
+// ---- Pairs of 16-bit integers (attention) ----
+QUOIN_INLINE Ints widen_bytes(const std::byte* p) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+QUOIN_INLINE Ints pair_dot(Ints acc, Ints a, Ints b) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+}
+
 // ---- Peaks ----
 template <class T>
 QUOIN_INLINE void opaque(T& x) {

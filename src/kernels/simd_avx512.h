@@ -300,6 +300,22 @@ private:
 };
 #endif
 
+// ---- Pairs of 16-bit integers (attention) ----
+// 2 * kLanes int8 values as 16-bit ones, in order.
+QUOIN_INLINE Ints widen_bytes(const std::byte* p) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+// acc + both products of each lane's pairs.
+QUOIN_INLINE Ints pair_dot(Ints acc, Ints a, Ints b) {
+#if defined(QUOIN_ISA_AVX512VNNI)
+    // Not the intrinsic: GCC 12 keeps an array of its sums in memory and copies it in every round of a loop.
+    asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+    return acc;
+#else
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
+#endif
+}
+
 // ---- Peaks ----
 template <class T>
 QUOIN_INLINE void opaque(T& x) {

@@ -292,6 +292,22 @@ struct ByteDot {
     QUOIN_INLINE Ints end(const std::byte*, int) const { return state; }
 };
 
+// ---- Pairs of 16-bit integers (attention) ----
+QUOIN_INLINE Ints widen_bytes(const std::byte* p) {
+    int8_t bytes[8];
+    __builtin_memcpy(bytes, p, sizeof(bytes));
+    return (Ints)Shorts{bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]};
+}
+QUOIN_INLINE Ints pair_dot(Ints acc, Ints a, Ints b) {
+#if defined(__SSE2__)
+    return add_ints(acc, (Ints)_mm_madd_epi16((__m128i)a, (__m128i)b));
+#else
+    const Ints low = shift_right_arithmetic<16>(shift_left<16>(a)) * shift_right_arithmetic<16>(shift_left<16>(b));
+    const Ints high = shift_right_arithmetic<16>(a) * shift_right_arithmetic<16>(b);
+    return add_ints(acc, add_ints(low, high));
+#endif
+}
+
 // ---- Peaks ----
 template <class T>
 QUOIN_INLINE void opaque(T& x) {

@@ -5,11 +5,33 @@
 
 namespace quoin {
 
+namespace {
+
+bool can_keep(DType dtype, int64_t head_size) {
+    switch (dtype) {
+        case DType::F32:
+        case DType::F16:
+        case DType::BF16: return true;
+        case DType::Q8_0:
+        case DType::Q4_0: return head_size % dtype_info(dtype).block_elements == 0;
+        default: return false;
+    }
+}
+
+}  // namespace
+
 Result<KvCache> KvCache::create(const std::shared_ptr<Memory>& memory, const DecoderInfo& decoder, int64_t tokens,
                                 DType dtype) {
-    if (dtype != DType::F32 && dtype != DType::F16) {
-        return error(StatusCode::Unsupported, "keys and values cannot be kept as ", dtype_name(dtype),
-                     "; f32 and f16 are implemented");
+    for (const DecoderInfo::Layer& layer : decoder.layers) {
+        if (!can_keep(dtype, 32)) {
+            return error(StatusCode::Unsupported, "keys and values cannot be kept as ", dtype_name(dtype),
+                         "; they can as f32, f16, bf16, q8_0 and q4_0");
+        }
+        if (!can_keep(dtype, layer.head_size)) {
+            return error(StatusCode::Unsupported, "keys and values of heads of ", layer.head_size,
+                         " values cannot be kept as ", dtype_name(dtype),
+                         ", which takes whole blocks of 32; f32, f16 and bf16 take any");
+        }
     }
     KvCache cache;
     cache.dtype_ = dtype;

@@ -19,7 +19,8 @@ using PageList = std::vector<int32_t>;
 // Not thread-safe: the context's lock protects it.
 class KvCache {
 public:
-    // Room for `tokens` tokens in whole pages; `dtype` F32 or F16. All memory is taken now.
+    // Room for `tokens` tokens in whole pages; `dtype` F32, F16, BF16, or, when heads are whole blocks of
+    // 32 values, Q8_0 or Q4_0. All memory is taken now.
     static Result<KvCache> create(const std::shared_ptr<Memory>& memory, const DecoderInfo& decoder, int64_t tokens,
                                   DType dtype);
 

@@ -7,6 +7,14 @@
 //     {num_heads, kv_num_heads, scale, softcap, window} -> [1, T, heads * D].
 // A token of sequence s at position p lies in page page_table[s][p / 32], slot p % 32, and sees the positions up to its
 // own, or the last `window` of them.
+//
+// How attention is cut: a task is (a block of neighbouring rows of the step, one key/value head), task number = block
+// of rows * kv heads + kv head, so that a single token has a task for each key/value head and neighbours in time read
+// the same pages. A block has up to tokens / 8 rows and up to kTaskQueries queries: 16 sequences that decode make 8
+// blocks of two rows each, a prompt makes blocks that widen a page once for all their queries. Within a task the rows
+// of a sequence are one kernel call over all blocks of attention_block_tokens() positions. A call can also be limited
+// to some of these blocks (AttentionArgs::partials) and its results joined later (attention_join) with the same bits:
+// the third dimension of a task, (rows, kv head, blocks of positions), for a graph that has a step to join them.
 #include <algorithm>
 #include <cmath>
 
@@ -20,25 +28,51 @@ namespace {
 // Queries (rows x heads of a group) of a task: one read of a page, and one widening, serves them all.
 constexpr int64_t kTaskQueries = 256;
 
-int64_t element_bytes(DType dtype) {
-    return dtype_info(dtype).block_bytes;
+// Keys and values of one layer are stored and read by the kernels of their element type.
+struct CacheKernels {
+    decltype(KernelTable::store_keys_f32) store_keys;
+    decltype(KernelTable::store_values_f32) store_values;
+    decltype(KernelTable::attention_f32) attention;
+};
+
+CacheKernels kernels_for(const KernelTable& table, DType dtype) {
+    switch (dtype) {
+        case DType::F16: return {table.store_keys_f16, table.store_values_f16, table.attention_f16};
+        case DType::BF16: return {table.store_keys_bf16, table.store_values_bf16, table.attention_bf16};
+        case DType::Q8_0: return {table.store_keys_q8_0, table.store_values_q8_0, table.attention_q8_0};
+        case DType::Q4_0: return {table.store_keys_q4_0, table.store_values_q4_0, table.attention_q4_0};
+        default: return {table.store_keys_f32, table.store_values_f32, table.attention_f32};
+    }
 }
 
 Status expect_cache(const InferContext& context, size_t index) {
-    QUOIN_RETURN_IF_ERROR(context.expect_dtype(index, {DType::F32, DType::F16}));
+    QUOIN_RETURN_IF_ERROR(context.expect_dtype(index, {DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0}));
     const auto& dims = context.input(index).dims;
     if (dims && dims->size() != 4) return context.fail("the cache has rank ", dims->size(), ", not 4");
     return {};
 }
 
-// ---- CacheUpdate ----------------------------------------------------------------------------------------------
+// The head size must be one that pages of this element type can hold.
+Status expect_pages(const InferContext& context, size_t cache, int64_t columns, int64_t heads) {
+    const DType dtype = context.input(cache).dtype;
+    if (dtype == DType::Undefined || columns < 0 || heads <= 0 || columns % heads != 0) return {};
+    if (columns / heads > kMaxHeadSize || page_head_bytes(dtype, columns / heads) == 0) {
+        return context.fail("no ", dtype_name(dtype), " page holds heads of ", columns / heads, " values");
+    }
+    return {};
+}
 
-using StoreKernel = decltype(KernelTable::store_keys_f32);
+int64_t columns_of(const InferContext& context, size_t index) {
+    const auto& dims = context.input(index).dims;
+    return dims && !dims->empty() ? dims->back().size : -1;
+}
+
+// ---- CacheUpdate ----------------------------------------------------------------------------------------------
 
 class CacheUpdate final : public PreparedNode {
 public:
-    CacheUpdate(StoreKernel f32, StoreKernel f16, decltype(KernelTable::rotary) rotary, int64_t heads, bool interleaved)
-        : f32_(f32), f16_(f16), rotary_(rotary), heads_(heads), interleaved_(interleaved) {}
+    CacheUpdate(const KernelTable& table, bool keys, int64_t heads, bool interleaved)
+        : table_(table), keys_(keys), heads_(heads), interleaved_(interleaved) {}
 
     Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
         const int64_t floats = arguments.inputs.size() > 5 ? arguments.inputs[1].columns() : 0;
@@ -52,24 +86,25 @@ public:
         const int32_t sequence = arguments.inputs[3].as<int32_t>()[task];
         const TensorView& table = arguments.inputs[4];
         const int32_t page = table.as<int32_t>()[sequence * table.columns() + position / kPageTokens];
-        const int64_t page_bytes = kPageTokens * columns * element_bytes(cache.dtype);
-        const StoreKernel store = cache.dtype == DType::F16 ? f16_ : f32_;
+        const int64_t page_bytes = heads_ * page_head_bytes(cache.dtype, columns / heads_);
         const float* row = arguments.inputs[1].as<float>() + task * columns;
         if (arguments.inputs.size() > 5) {
             const int64_t half = arguments.inputs[5].columns();
             auto* const rotated = reinterpret_cast<float*>(scratch);
-            rotary_(row, arguments.inputs[5].as<float>() + task * half, arguments.inputs[6].as<float>() + task * half,
-                    heads_, columns / heads_, 2 * half, interleaved_, rotated);
+            table_.rotary(row, arguments.inputs[5].as<float>() + task * half,
+                          arguments.inputs[6].as<float>() + task * half, heads_, columns / heads_, 2 * half,
+                          interleaved_, rotated);
             row = rotated;
         }
-        store(row, heads_, columns / heads_, position % kPageTokens, cache.data + page * page_bytes);
+        const CacheKernels use = kernels_for(table_, cache.dtype);
+        (keys_ ? use.store_keys : use.store_values)(row, heads_, columns / heads_, position % kPageTokens,
+                                                    cache.data + page * page_bytes);
         return {};
     }
 
 private:
-    StoreKernel f32_;
-    StoreKernel f16_;
-    decltype(KernelTable::rotary) rotary_;
+    const KernelTable& table_;
+    bool keys_;
     int64_t heads_;
     bool interleaved_;
 };
@@ -80,23 +115,20 @@ Status infer_cache_update(InferContext& context) {
     for (size_t index = 2; index < 5; ++index) QUOIN_RETURN_IF_ERROR(context.expect_dtype(index, {DType::I32}));
     if (context.has_input(5) != context.has_input(6)) return context.fail("cos and sin come together");
     for (size_t index = 5; index < 7; ++index) QUOIN_RETURN_IF_ERROR(context.expect_dtype(index, {DType::F32}));
+    QUOIN_RETURN_IF_ERROR(expect_pages(context, 0, columns_of(context, 1), context.node().integer("kv_num_heads", 0)));
     return infer_same_as_first(context);
 }
 
 Result<std::unique_ptr<PreparedNode>> prepare_cache_update(const PrepareContext& context) {
-    const KernelTable& table = context.kernels();
     const int64_t heads = context.node.integer("kv_num_heads", 0);
     if (heads <= 0) return context.fail(StatusCode::InvalidModel, "kv_num_heads is missing");
     const bool keys = context.node.string("kind", "") == "keys";
     const bool interleaved = context.node.integer("interleaved", 0) != 0;
-    return std::unique_ptr<PreparedNode>(std::make_unique<CacheUpdate>(
-        keys ? table.store_keys_f32 : table.store_values_f32, keys ? table.store_keys_f16 : table.store_values_f16,
-        table.rotary, heads, interleaved));
+    return std::unique_ptr<PreparedNode>(
+        std::make_unique<CacheUpdate>(context.kernels(), keys, heads, interleaved));
 }
 
 // ---- CachedAttention ------------------------------------------------------------------------------------------
-
-using AttentionKernel = decltype(KernelTable::attention_f32);
 
 struct AttentionShape {
     int64_t heads;
@@ -108,8 +140,7 @@ struct AttentionShape {
 
 class CachedAttention final : public PreparedNode {
 public:
-    CachedAttention(AttentionKernel f32, AttentionKernel f16, const AttentionShape& shape)
-        : f32_(f32), f16_(f16), shape_(shape) {}
+    CachedAttention(const KernelTable& table, const AttentionShape& shape) : table_(table), shape_(shape) {}
 
     Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
         // A task is one key/value head and a block of rows; with few tokens every row is a task.
@@ -136,7 +167,8 @@ public:
         const int64_t head_size = columns / shape_.heads;
         const int64_t group = shape_.heads / shape_.kv_heads;
         const int64_t kv_head = task % shape_.kv_heads;
-        const int64_t head_bytes = kPageTokens * head_size * element_bytes(keys.dtype);
+        const int64_t head_bytes = page_head_bytes(keys.dtype, head_size);
+        const CacheKernels use = kernels_for(table_, keys.dtype);
 
         AttentionArgs args{};
         args.query_stride = columns;
@@ -162,14 +194,13 @@ public:
             args.pages = table.as<int32_t>() + sequence * table.columns();
             args.query = query.as<float>() + row * columns + kv_head * group * head_size;
             args.dst = arguments.outputs[0].as<float>() + row * columns + kv_head * group * head_size;
-            (keys.dtype == DType::F16 ? f16_ : f32_)(args);
+            use.attention(args);
         }
         return {};
     }
 
 private:
-    AttentionKernel f32_;
-    AttentionKernel f16_;
+    const KernelTable& table_;
     AttentionShape shape_;
 };
 
@@ -179,6 +210,7 @@ Status infer_cached_attention(InferContext& context) {
     QUOIN_RETURN_IF_ERROR(expect_cache(context, 2));
     for (size_t index = 3; index < 6; ++index) QUOIN_RETURN_IF_ERROR(context.expect_dtype(index, {DType::I32}));
     if (context.input(1).dtype != context.input(2).dtype) return context.fail("keys and values differ in element type");
+    QUOIN_RETURN_IF_ERROR(expect_pages(context, 1, columns_of(context, 0), context.node().integer("num_heads", 0)));
     return infer_same_as_first(context);
 }
 
@@ -190,8 +222,7 @@ Result<std::unique_ptr<PreparedNode>> prepare_cached_attention(const PrepareCont
     if (shape.heads <= 0 || shape.kv_heads <= 0 || shape.heads % shape.kv_heads != 0 || shape.scale == 0.0F) {
         return context.fail(StatusCode::InvalidModel, "head counts or scale are missing or do not fit each other");
     }
-    return std::unique_ptr<PreparedNode>(
-        std::make_unique<CachedAttention>(context.kernels().attention_f32, context.kernels().attention_f16, shape));
+    return std::unique_ptr<PreparedNode>(std::make_unique<CachedAttention>(context.kernels(), shape));
 }
 
 }  // namespace

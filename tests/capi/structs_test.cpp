@@ -199,3 +199,35 @@ TEST_CASE("generating refuses a bad result struct before it does any work") {
         CHECK(quoin_sequence_length(sequence.get()) == 2);
     }
 }
+
+TEST_CASE("keys and values are kept in the element type that was asked for") {
+    const ModelHandle model = load(nullptr, tiny_bytes());
+    struct Type {
+        int32_t dtype;
+        int64_t bytes;  // of 32 values
+    };
+    int64_t f32_bytes = 0;
+    for (const Type& type : {Type{QUOIN_DTYPE_F32, 128}, Type{QUOIN_DTYPE_F16, 64}, Type{QUOIN_DTYPE_BF16, 64},
+                             Type{QUOIN_DTYPE_Q8_0, 34}, Type{QUOIN_DTYPE_Q4_0, 18}}) {
+        auto options = sized<quoin_context_options>();
+        options.kv_tokens = 64;
+        options.kv_dtype = type.dtype;
+        quoin_context* made = nullptr;
+        check_ok(quoin_context_create(model.get(), &options, &made));
+        const ContextHandle context(made);
+        auto metrics = sized<quoin_metrics>();
+        check_ok(quoin_context_metrics(context.get(), &metrics));
+        if (type.dtype == QUOIN_DTYPE_F32) f32_bytes = metrics.kv_bytes_per_token;
+        CHECK(metrics.kv_bytes_per_token * 128 == f32_bytes * type.bytes);
+        const SequenceHandle sequence = make_sequence(context.get(), {1, 2, 3});
+        check_ok(quoin_sequence_evaluate(sequence.get(), 0, nullptr, 0, nullptr));
+    }
+    for (const int32_t dtype : {QUOIN_DTYPE_I8, QUOIN_DTYPE_Q4_1, QUOIN_DTYPE_F64}) {
+        auto options = sized<quoin_context_options>();
+        options.kv_dtype = dtype;
+        quoin_context* made = nullptr;
+        CHECK_THAT(check_fails(quoin_context_create(model.get(), &options, &made), QUOIN_ERROR_UNSUPPORTED),
+                   contains("f32, f16, bf16, q8_0 and q4_0"));
+        CHECK(made == nullptr);
+    }
+}

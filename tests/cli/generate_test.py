@@ -24,6 +24,14 @@ class Generate(ToolTest):
                  for more in ((), ("--seed", "5"), ("--threads", "1"), ("--context", "256"), ("--quiet",))}
         self.assertEqual(len(texts), 1)
 
+    def test_every_type_of_keys_and_values(self):
+        for name in ("f32", "f16", "bf16", "q8_0", "q4_0"):
+            texts = {self.succeed(*STORY, "--temperature", "0", "--kv-type", name, "--threads", threads)
+                     for threads in ("1", "2")}
+            self.assertEqual(len(texts), 1, name)
+            self.assertGreater(len(texts.pop()), 20, name)
+        self.fail_with(1, *STORY, "--kv-type", "q4_1", says="q8_0 and q4_0")
+
     def test_same_seed_same_text(self):
         def text(seed):
             return self.succeed(*STORY, "--temperature", "1.5", "--top-k", "0", "--top-p", "1", "--min-p", "0", "--seed",

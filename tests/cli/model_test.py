@@ -125,6 +125,12 @@ class Bench(ToolTest):
                                report["decode"]["tokens_per_s"] * read / (report["limits"]["dram_gb_per_s"] * 1e9),
                                delta=1e-6 * report["decode"]["fraction_of_limit"])
 
+    def test_bytes_of_keys_and_values(self):
+        size = {name: json.loads(self.succeed(*self.CALL, "--json", "--kv-type", name))["kv_bytes_per_token"]
+                for name in ("f32", "q8_0", "q4_0")}
+        self.assertEqual(size["q8_0"] * 128, size["f32"] * 34)
+        self.assertEqual(size["q4_0"] * 128, size["f32"] * 18)
+
     def test_table(self):
         text = self.succeed(*self.CALL).decode()
         for word in ("prefill", "decode", "GB/s", "of the limit"):

@@ -1,8 +1,11 @@
 // One sequence: fork, trim, rewind, evaluate, and what goes wrong.
 #include "llm/sequence.h"
 
+#include <cmath>
+
 #include "support/catch.h"
 #include "support/language_model.h"
+#include "support/shared_models.h"
 
 using namespace quoin;
 using namespace quoin::test;
@@ -52,6 +55,79 @@ TEST_CASE("results do not depend on the number of threads") {
     for (const int threads : {2, 3, 5}) {
         CHECK(last_logits(*make_sequence(make_context(tiny_model(make_runtime(threads))), ids)) == one);
     }
+}
+
+TEST_CASE("however keys and values are kept, pieces, threads, forks and rewinds do not change a bit") {
+    const DType dtype = GENERATE(DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0);
+    CAPTURE(dtype_name(dtype));
+    const ModelPtr model = tiny_model(make_runtime(2));
+    const std::vector<int32_t> ids = long_prompt(300);  // more than one block of positions
+    const auto context = make_context(model, {.kv_tokens = 2048, .kv_dtype = dtype});
+    const std::vector<float> whole = last_logits(*make_sequence(context, ids));
+    CHECK(whole == last_logits(*make_sequence(
+                       make_context(model, {.kv_tokens = 512, .kv_dtype = dtype, .max_step_tokens = 7}), ids)));
+    CHECK(whole == last_logits(*make_sequence(
+                       make_context(tiny_model(make_runtime(3)), {.kv_tokens = 512, .kv_dtype = dtype}), ids)));
+
+    // A fork goes another way in the middle of a page, the parent comes back to where it was.
+    const auto parent = make_sequence(context, std::span(ids).first(270));
+    last_logits(*parent);
+    auto fork = parent->fork();
+    REQUIRE(fork.ok());
+    REQUIRE((*fork)->append_tokens(std::span(ids).first(40)).ok());
+    last_logits(**fork);
+    REQUIRE(parent->append_tokens(std::span(ids).subspan(100, 25)).ok());
+    last_logits(*parent);
+    REQUIRE(parent->trim(270).ok());
+    REQUIRE(parent->append_tokens(std::span(ids).subspan(270)).ok());
+    CHECK(whole == last_logits(*parent));
+    REQUIRE((*fork)->trim(250).ok());
+    REQUIRE((*fork)->append_tokens(std::span(ids).subspan(250)).ok());
+    CHECK(whole == last_logits(**fork));
+}
+
+TEST_CASE("logits stay close to those of f32 keys and values, and a token takes the bytes of its format") {
+    struct Expected {
+        DType dtype;
+        double error;  // root of the mean square, relative to the logits
+        int64_t bytes;
+    };
+    // Without quantised activations, whose rounding makes more of any small difference.
+    const ModelPtr model =
+        load_file(source_file("examples/tiny-model/quoin-tiny.gguf"), make_runtime(2), Provider::Reference);
+    int64_t values = 0;  // of a token, over all layers
+    for (const auto& layer : model->decoder->layers) values += 2 * layer.kv_heads * layer.head_size;
+    const std::vector<int32_t> ids = long_prompt(300);
+    const std::vector<float> exact = all_logits(make_context(model, {.kv_tokens = 512, .kv_dtype = DType::F32}), ids);
+    // Measured: 0.0003, 0.0023, 0.0081 and 0.110.
+    for (const Expected& each :
+         {Expected{DType::F16, 0.0006, values * 2}, Expected{DType::BF16, 0.004, values * 2},
+          Expected{DType::Q8_0, 0.012, values * 34 / 32}, Expected{DType::Q4_0, 0.15, values * 18 / 32}}) {
+        const auto context = make_context(model, {.kv_tokens = 512, .kv_dtype = each.dtype});
+        const std::vector<float> found = all_logits(context, ids);
+        double square = 0;
+        double error = 0;
+        for (size_t index = 0; index < exact.size(); ++index) {
+            square += double{exact[index]} * exact[index];
+            error += std::pow(double{found[index]} - exact[index], 2);
+        }
+        CAPTURE(dtype_name(each.dtype), std::sqrt(error / square));
+        CHECK(std::sqrt(error / square) < each.error);
+        CHECK(std::sqrt(error / square) > each.error / 20);
+        CHECK(context->metrics().kv_bytes_per_token == each.bytes);
+    }
+}
+
+TEST_CASE("heads that are no whole blocks cannot be kept in block formats") {
+    const auto model = load_file(source_file("tests/data/architectures/small-qwen2.gguf"), make_runtime(1));
+    const int64_t size = model->decoder->layers[0].head_size;
+    REQUIRE(size % 32 != 0);
+    for (const DType dtype : {DType::Q8_0, DType::Q4_0}) {
+        const Status status = Context::create(model, {.kv_dtype = dtype}).status();
+        CHECK(status.code() == StatusCode::Unsupported);
+        CHECK_THAT(status.message(), contains("heads of " + std::to_string(size) + " values"));
+    }
+    CHECK(Context::create(model, {.kv_dtype = DType::BF16}).ok());
 }
 
 TEST_CASE("a fork shares pages until one of the two goes another way") {

@@ -188,6 +188,7 @@ private:
     Tensor empty_cache(const Shape& shape) const {
         const auto count = static_cast<size_t>(shape.element_count().value());
         if (config_.dtype == DType::F16) return tensor_of(DType::F16, shape, std::vector<uint16_t>(count, 0x7E00));
+        if (config_.dtype == DType::BF16) return tensor_of(DType::BF16, shape, std::vector<uint16_t>(count, 0x7FC0));
         return floats(shape, std::vector<float>(count, NAN));
     }
 
@@ -225,7 +226,9 @@ private:
         std::vector<double> row;
         for (const float value :
              data.as<float>().subspan(token * static_cast<size_t>(columns), static_cast<size_t>(columns))) {
-            row.push_back(double{config_.dtype == DType::F16 ? f16_to_f32(f32_to_f16(value)) : value});
+            row.push_back(double{config_.dtype == DType::F16    ? f16_to_f32(f32_to_f16(value))
+                                 : config_.dtype == DType::BF16 ? bf16_to_f32(f32_to_bf16(value))
+                                                                : value});
         }
         return row;
     }
@@ -289,7 +292,7 @@ TEST_CASE("attention over scattered pages of several sequences is plain attentio
         {DType::F32, 4, 2, 33, 5, 0},   // a short window
         {DType::F16, 4, 2, 32, 40, 0},  // a window over a page's border
         {DType::F32, 2, 1, 8, 0, 2.0},  // bounded scores
-        {DType::F16, 3, 3, 24, 33, 1.5},
+        {DType::F16, 3, 3, 24, 33, 1.5}, {DType::BF16, 4, 2, 20, 0, 0},
     };
     Random random(23);
     for (const AttentionCase& each : cases) {
@@ -335,6 +338,9 @@ TEST_CASE("attention that cannot be is refused") {
                contains("head counts or scale"));
     CHECK_THAT(reason(Op::CachedAttention, operands, {{"num_heads", three}, {"kv_num_heads", two}, {"scale", 1.0}}),
                contains("head counts or scale"));
+    const Operand blocks = given(tensor_of(DType::Q8_0, {1, 1, 4, 32}, std::vector<uint8_t>(4 * 34)));
+    CHECK_THAT(reason(Op::CacheUpdate, {blocks, data, position, sequence, table}, update),
+               contains("no q8_0 page holds heads of 4 values"));
     CHECK_THAT(reason(Op::CachedAttention, {query, keys, halves, position, sequence, table}, {}),
                contains("keys and values differ in element type"));
 }
