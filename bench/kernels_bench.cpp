@@ -206,10 +206,21 @@ void pack_weight(benchmark::State& state, const KernelTable& table, const Format
         });
 }
 
+struct CacheFormat {
+    const char* name;
+    DType dtype;
+    void (*KernelTable::*attention)(const AttentionArgs&);
+};
+constexpr CacheFormat kCacheFormats[] = {
+    {"f32", DType::F32, &KernelTable::attention_f32},    {"f16", DType::F16, &KernelTable::attention_f16},
+    {"bf16", DType::BF16, &KernelTable::attention_bf16}, {"q8_0", DType::Q8_0, &KernelTable::attention_q8_0},
+    {"q4_0", DType::Q4_0, &KernelTable::attention_q4_0},
+};
+
 // One sequence, one key/value head; bytes of its keys and values against reading them, or operations against f32.
-void attention(benchmark::State& state, const KernelTable& table, bool half, int64_t rows, int64_t heads,
-               int64_t head_size, int64_t tokens) {
-    const int64_t page_bytes = head_size * kPageTokens * (half ? 2 : 4);
+void attention(benchmark::State& state, const KernelTable& table, const CacheFormat& format, int64_t rows,
+               int64_t heads, int64_t head_size, int64_t tokens) {
+    const int64_t page_bytes = page_head_bytes(format.dtype, head_size);
     const bool decode = rows == 1;
     // Decode: as many caches as leave the processor's caches; prefill: one.
     const int64_t caches = decode ? (int64_t{256} << 20) / (tokens / 32 * page_bytes * 2) : 1;
@@ -237,7 +248,7 @@ void attention(benchmark::State& state, const KernelTable& table, bool half, int
     args.scratch = scratch.data();
     args.dst = dst.data();
     args.dst_stride = heads * head_size;
-    const auto kernel = half ? table.attention_f16 : table.attention_f32;
+    const auto kernel = table.*format.attention;
     const double bytes = static_cast<double>(memory.size());
     const double operations = 4.0 * static_cast<double>(rows * heads * head_size * tokens);
     const auto work = [&] {
@@ -323,16 +334,16 @@ void add_benchmarks() {
                           [&t, &format](benchmark::State& state) { pack_weight(state, t, format); });
             }
         }
-        for (const bool half : {false, true}) {
-            const std::string name = half ? "attention_f16" : "attention_f32";
+        for (const CacheFormat& format : kCacheFormats) {
+            const std::string name = "attention_" + std::string(format.name);
             for (const int64_t size : {64, 128}) {
                 for (const int64_t heads : {1, 4, 8}) {
                     const std::string shape = "/h" + std::to_string(heads) + "/d" + std::to_string(size) + "/" + tail;
-                    add_pairs(name + "/decode4096" + shape, [&t, half, heads, size](benchmark::State& state) {
-                        attention(state, t, half, 1, heads, size, 4096);
+                    add_pairs(name + "/decode4096" + shape, [&t, &format, heads, size](benchmark::State& state) {
+                        attention(state, t, format, 1, heads, size, 4096);
                     });
-                    add_pairs(name + "/prefill32x2048" + shape, [&t, half, heads, size](benchmark::State& state) {
-                        attention(state, t, half, 32, heads, size, 2048);
+                    add_pairs(name + "/prefill32x2048" + shape, [&t, &format, heads, size](benchmark::State& state) {
+                        attention(state, t, format, 32, heads, size, 2048);
                     });
                 }
             }
