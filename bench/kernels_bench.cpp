@@ -189,14 +189,16 @@ void linear_memory(benchmark::State& state, const KernelTable& table, const Form
 void pack_weight(benchmark::State& state, const KernelTable& table, const Format& format) {
     const int64_t inner = 2048;
     const int64_t panels = 512;
-    const int64_t bytes = panel_bytes(format.dtype, inner);
-    const std::vector<std::byte> src = harmless_bytes(bytes * panels);
-    std::vector<std::byte> dst(src.size());
+    const auto row_bytes = static_cast<int64_t>(*byte_size(format.dtype, inner));
+    const int64_t panel = panel_bytes(format.dtype, inner);
+    const std::vector<std::byte> src = harmless_bytes(row_bytes * kPanelColumns * panels);
+    std::vector<std::byte> dst(std::max(src.size(), static_cast<size_t>(panel * panels)));
     run_pairs(
         state, "GB/s", 1e9,
         [&] {
             for (int64_t p = 0; p < panels; ++p) {
-                (table.*format.pack)(src.data() + p * bytes, bytes / 32, 32, inner, dst.data() + p * bytes);
+                const std::byte* const rows = src.data() + p * row_bytes * kPanelColumns;
+                (table.*format.pack)(rows, row_bytes, kPanelColumns, inner, dst.data() + p * panel);
             }
             return static_cast<double>(src.size());
         },

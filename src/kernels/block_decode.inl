@@ -12,6 +12,19 @@ struct DecodedBlock {
     uint16_t halves[2];  // scale, minimum
 };
 
+// Bytes eight at a time: the compiler makes whole vectors of loops over words, of loops over bytes only some.
+constexpr uint64_t every_byte64(unsigned bits) {
+    return 0x0101010101010101U * bits;
+}
+QUOIN_INLINE uint64_t read_word(const void* p) {
+    uint64_t word;
+    __builtin_memcpy(&word, p, sizeof(word));
+    return word;
+}
+QUOIN_INLINE void write_word(uint8_t* p, uint64_t word) {
+    __builtin_memcpy(p, &word, sizeof(word));
+}
+
 // 16 bytes of nibbles: the low ones are the first 16 values, the high ones the next.
 QUOIN_INLINE void decode_nibbles(const std::byte* src, uint8_t* codes) {
     for (int i = 0; i < 16; ++i) {
@@ -20,10 +33,18 @@ QUOIN_INLINE void decode_nibbles(const std::byte* src, uint8_t* codes) {
         codes[i + 16] = static_cast<uint8_t>(byte >> 4);
     }
 }
+// Eight bits to bytes, as their bit number kBit.
+template <int kBit>
+QUOIN_INLINE uint64_t spread_bits(uint64_t bits) {
+    const uint64_t each = bits * every_byte64(1) & 0x8040201008040201U;
+    return (each + every_byte64(0x7F)) >> (7 - kBit) & every_byte64(1U << kBit);
+}
 // 4 bytes: bit i belongs to value i.
 QUOIN_INLINE void add_fifth_bits(const std::byte* src, uint8_t* codes) {
-    const auto bits = read<uint32_t>(src);
-    for (unsigned i = 0; i < 32; ++i) codes[i] = static_cast<uint8_t>(codes[i] | (((bits >> i) & 1U) << 4));
+    for (int i = 0; i < 4; ++i) {
+        const uint64_t bits = spread_bits<4>(read<uint8_t>(src + i));
+        write_word(codes + 8 * i, read_word(codes + 8 * i) | bits);
+    }
 }
 // The twelve bytes of Q4_K and Q5_K: eight scales and eight minima of 6 bits.
 QUOIN_INLINE void decode_six_bit_pairs(const std::byte* src, DecodedBlock& block) {
@@ -41,7 +62,9 @@ QUOIN_INLINE void decode_six_bit_pairs(const std::byte* src, DecodedBlock& block
 QUOIN_INLINE void decode_two_bits(const std::byte* src, uint8_t* codes) {
     for (int half = 0; half < 2; ++half, src += 32) {
         for (unsigned j = 0; j < 4; ++j) {
-            for (int l = 0; l < 32; ++l) *codes++ = (read<uint8_t>(src + l) >> (2 * j)) & 3U;
+            for (int l = 0; l < 32; l += 8, codes += 8) {
+                write_word(codes, read_word(src + l) >> (2 * j) & every_byte64(3));
+            }
         }
     }
 }
@@ -89,9 +112,9 @@ template <>
 void decode_block<DType::Q3_K>(const std::byte* src, DecodedBlock& block) {
     decode_two_bits(src + 32, block.codes);
     for (unsigned j = 0; j < 8; ++j) {
-        for (unsigned l = 0; l < 32; ++l) {
-            const unsigned bit = (read<uint8_t>(src + l) >> j) & 1U;
-            block.codes[32 * j + l] = static_cast<uint8_t>(block.codes[32 * j + l] | (bit << 2));
+        for (unsigned l = 0; l < 32; l += 8) {
+            uint8_t* const codes = block.codes + 32 * j + l;
+            write_word(codes, read_word(codes) | (read_word(src + l) >> j & every_byte64(1)) << 2);
         }
     }
     for (unsigned i = 0; i < 16; ++i) {
@@ -170,17 +193,26 @@ template <>
 void decode_block<DType::TQ1_0>(const std::byte* src, DecodedBlock& block) {
     // A byte is a fraction of 256 with five digits of base 3 behind the point.
     constexpr unsigned kPowers[] = {1, 3, 9, 27, 81};
-    const auto digits = [&](const std::byte* from, int bytes, int count, uint8_t* codes) QUOIN_LAMBDA_INLINE {
+    const auto digits = [&](uint64_t bytes, unsigned power) QUOIN_LAMBDA_INLINE {
+        const uint64_t rest = bytes * power & 0x00FF00FF00FF00FFU;
+        return rest * 3 >> 8 & 0x00FF00FF00FF00FFU;
+    };
+    const auto decode = [&](const std::byte* from, int bytes, int count, uint8_t* codes) QUOIN_LAMBDA_INLINE {
         for (int n = 0; n < count; ++n) {
-            for (int i = 0; i < bytes; ++i) {
-                const unsigned rest = read<uint8_t>(from + i) * kPowers[n] & 255U;
-                codes[n * bytes + i] = static_cast<uint8_t>(rest * 3 >> 8);
+            for (int i = 0; i < bytes; i += 8) {
+                const uint64_t word = read_word(from + i);
+                const uint64_t odd = digits(word >> 8 & 0x00FF00FF00FF00FFU, kPowers[n]);
+                write_word(codes + n * bytes + i, digits(word & 0x00FF00FF00FF00FFU, kPowers[n]) | odd << 8);
             }
         }
     };
-    digits(src, 32, 5, block.codes);
-    digits(src + 32, 16, 5, block.codes + 160);
-    digits(src + 48, 4, 4, block.codes + 240);
+    decode(src, 32, 5, block.codes);
+    decode(src + 32, 16, 5, block.codes + 160);
+    for (int n = 0; n < 4; ++n) {
+        for (int i = 0; i < 4; ++i) {
+            block.codes[240 + 4 * n + i] = static_cast<uint8_t>(digits(read<uint8_t>(src + 48 + i), kPowers[n]));
+        }
+    }
     block.halves[0] = read<uint16_t>(src + 52);
 }
 template <>

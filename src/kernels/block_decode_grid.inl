@@ -16,12 +16,6 @@ QUOIN_INLINE uint64_t spread_nibbles(uint64_t fields) {
     fields = (fields | fields << 8) & 0x00FF00FFU;
     return (fields | fields << 4) & 0x0F0F0F0FU;
 }
-// Eight bits to bytes, as their bit number kBit.
-template <int kBit>
-QUOIN_INLINE uint64_t spread_bits(uint64_t bits) {
-    const uint64_t each = bits * 0x0101010101010101U & 0x8040201008040201U;
-    return (each + 0x7F7F7F7F7F7F7F7FU) >> (7 - kBit) & (0x0101010101010101U << kBit);
-}
 // Seven signs; the eighth makes their number even.
 QUOIN_INLINE uint64_t eighth_sign(unsigned signs) {
     unsigned parity = signs ^ signs >> 4;
@@ -41,7 +35,7 @@ QUOIN_INLINE void decode_odd_scales(const std::byte* src, int count, uint8_t* sc
     }
 }
 QUOIN_INLINE void write_eight(DecodedBlock& block, unsigned index, uint64_t codes) {
-    __builtin_memcpy(block.codes + 8 * index, &codes, 8);
+    write_word(block.codes + 8 * index, codes);
 }
 
 template <>
