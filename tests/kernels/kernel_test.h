@@ -31,6 +31,12 @@ public:
     explicit Random(uint32_t seed) : engine_(seed) {}
     float normal() { return std::normal_distribution<float>()(engine_); }
     int integer(int low, int high) { return std::uniform_int_distribution<int>(low, high)(engine_); }
+    void fill(std::byte* bytes, int64_t count) {
+        for (int64_t i = 0; i < count; ++i) {
+            if (i % 4 == 0) word_ = engine_();
+            bytes[i] = static_cast<std::byte>(word_ >> (i % 4 * 8));
+        }
+    }
     std::vector<float> normals(int64_t count) {
         std::vector<float> values(static_cast<size_t>(count));
         for (float& value : values) value = normal();
@@ -39,6 +45,7 @@ public:
 
 private:
     std::mt19937 engine_;
+    std::uint_fast32_t word_ = 0;
 };
 
 template <class T>
@@ -156,7 +163,7 @@ inline Weight make_weight(DType dtype, int64_t columns, int64_t inner, Random& r
         } else if (dtype == DType::BF16) {
             put(block, f32_to_bf16(random.normal()));
         } else {
-            for (int64_t i = 0; i < step; ++i) block[i] = static_cast<std::byte>(random.integer(0, 255));
+            random.fill(block, step);
             const HalvesAt halves = halves_at(dtype);
             if (halves.scale >= 0) put(block + halves.scale, scale_bits());
             if (halves.minimum >= 0) put(block + halves.minimum, scale_bits());
