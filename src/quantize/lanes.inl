@@ -4,6 +4,8 @@
 #include "core/half.h"
 
 #define QUOIN_INLINE __attribute__((always_inline)) inline
+// Passes over the elements of blocks are called, not copied into every search: a call costs nothing beside them.
+#define QUOIN_PASS __attribute__((noinline))
 
 namespace quoin {
 namespace {
@@ -215,7 +217,7 @@ struct Blocks {
     Lanes element[kCount];
 
     // The first `blocks` of sixteen from `src`; the others are zeros.
-    QUOIN_INLINE void load_from(const float* src, int64_t blocks) {
+    QUOIN_PASS void load_from(const float* src, int64_t blocks) {
         alignas(64) float values[kCount][kLaneCount];
         if (blocks < kLaneCount) __builtin_memset(values, 0, sizeof(values));
         for (int b = 0; b < (blocks < kLaneCount ? static_cast<int>(blocks) : kLaneCount); ++b) {
@@ -233,7 +235,7 @@ struct Range {
     QUOIN_INLINE Lanes extreme() const { return select(-low < high, high, low); }
 };
 template <int kCount>
-QUOIN_INLINE Range range_of(const Blocks<kCount>& x) {
+QUOIN_PASS Range range_of(const Blocks<kCount>& x) {
     Range range{x.element[0], x.element[0]};
     for (int i = 1; i < kCount; ++i) {
         range.low = min(range.low, x.element[i]);
@@ -242,7 +244,7 @@ QUOIN_INLINE Range range_of(const Blocks<kCount>& x) {
     return range;
 }
 template <int kCount>
-QUOIN_INLINE Lanes sum_of_squares(const Blocks<kCount>& x) {
+QUOIN_PASS Lanes sum_of_squares(const Blocks<kCount>& x) {
     Lanes squares = lanes_of(0);
     for (int i = 0; i < kCount; ++i) squares = squares + x.element[i] * x.element[i];
     return squares;

@@ -74,7 +74,7 @@ struct TinyFloatLevels {
 
 // The numbers of the nearest levels under `scale`, counted from 0.
 template <class Levels, int kCount>
-QUOIN_INLINE void write_indices(const Blocks<kCount>& x, const Lanes& scale, uint8_t* codes) {
+QUOIN_PASS void write_indices(const Blocks<kCount>& x, const Lanes& scale, uint8_t* codes) {
     const Lanes inverse = inverse_of(scale);
     write_codes<kCount>(x, codes, [&](const Lanes& value) { return Levels::index(value * inverse); });
 }

@@ -30,7 +30,7 @@ QUOIN_INLINE Lanes nearest_code(const Lanes& value) {
 }
 
 template <int kTop, int kCount>
-QUOIN_INLINE AffineTrial try_affine(const Blocks<kCount>& x, const Lanes& scale, const Lanes& offset) {
+QUOIN_PASS AffineTrial try_affine(const Blocks<kCount>& x, const Lanes& scale, const Lanes& offset) {
     const Lanes inverse = inverse_of(scale);
     AffineTrial trial{lanes_of(0), lanes_of(0), lanes_of(0), lanes_of(0), lanes_of(0)};
     for (int i = 0; i < kCount; ++i) {
@@ -47,7 +47,7 @@ QUOIN_INLINE AffineTrial try_affine(const Blocks<kCount>& x, const Lanes& scale,
 }
 
 template <int kTop, int kCount>
-QUOIN_INLINE void write_affine_codes(const Blocks<kCount>& x, const Lanes& scale, const Lanes& offset, uint8_t* codes) {
+QUOIN_PASS void write_affine_codes(const Blocks<kCount>& x, const Lanes& scale, const Lanes& offset, uint8_t* codes) {
     const Lanes inverse = inverse_of(scale);
     write_codes<kCount>(x, codes, [&](const Lanes& value) { return nearest_code<kTop>((value - offset) * inverse); });
 }
@@ -63,7 +63,7 @@ QUOIN_INLINE Mask allowed(OffsetSign sign, const Lanes& offset) {
 
 // A trial, then scale and offset of least error for its codes.
 template <int kTop, int kCount>
-QUOIN_INLINE Affine try_and_correct(const Blocks<kCount>& x, const Lanes& scale, const Lanes& offset, OffsetSign sign) {
+QUOIN_PASS Affine try_and_correct(const Blocks<kCount>& x, const Lanes& scale, const Lanes& offset, OffsetSign sign) {
     constexpr float kN = kCount;
     const AffineTrial trial = try_affine<kTop>(x, scale, offset);
     // Both free.

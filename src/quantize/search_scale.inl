@@ -11,7 +11,7 @@ struct ScaleTrial {
 };
 
 template <class Levels, int kCount>
-QUOIN_INLINE ScaleTrial try_scale(const Blocks<kCount>& x, const Lanes& scale) {
+QUOIN_PASS ScaleTrial try_scale(const Blocks<kCount>& x, const Lanes& scale) {
     const Lanes inverse = inverse_of(scale);
     ScaleTrial trial{lanes_of(0), lanes_of(0), lanes_of(0)};
     for (int i = 0; i < kCount; ++i) {
