@@ -24,10 +24,11 @@ public:
     Result<Program> run() {
         QUOIN_RETURN_IF_ERROR(infer_shapes());
         find_storage();
+        QUOIN_RETURN_IF_ERROR(plan_work());
         order_nodes();
         reuse_inputs();
         place_values();
-        QUOIN_RETURN_IF_ERROR(make_steps());
+        make_steps();
         return std::move(program_);
     }
 
@@ -36,6 +37,7 @@ private:
     struct Storage {
         ValueId root = kNoValue;
         size_t bytes = 0;
+        size_t copy_stride = 0;  // from one thread's copy to the next one's; 0: there is one for all
         int first_epoch = 0;
         int last_epoch = 0;
         Place place;
@@ -43,10 +45,12 @@ private:
 
     Status infer_shapes();
     void find_storage();
+    Status plan_work();
+    bool can_replicate(const Node& node);
     void order_nodes();
     void reuse_inputs();
     void place_values();
-    Status make_steps();
+    void make_steps();
 
     ValueId root(ValueId id) const {
         while (storage_[static_cast<size_t>(id)].root != id) id = storage_[static_cast<size_t>(id)].root;
@@ -65,6 +69,7 @@ private:
     Program program_;
     std::vector<TensorView> types_;  // dtype and concrete shape of every value
     std::vector<Storage> storage_;   // by value
+    std::vector<Work> works_;        // by node; of steps only
     std::vector<NodeId> order_;      // steps and views
     std::vector<int> epochs_;        // by node: how many barriers stand before it
 };
@@ -172,6 +177,44 @@ void Planner::find_storage() {
     }
 }
 
+// Copies are made of intermediate results that nobody changes afterwards.
+bool Planner::can_replicate(const Node& node) {
+    return std::ranges::all_of(node.outputs, [&](ValueId output) {
+        const bool updated = std::ranges::any_of(graph_.nodes(), [&](const Node& other) {
+            return op_info(other.op).has(facts::updates) && root(other.inputs[0]) == output;
+        });
+        return root(output) == output && storage(output).place.kind == Place::Kind::None && !updated;
+    });
+}
+
+Status Planner::plan_work() {
+    const int threads = prepared_.runtime->team->size();
+    works_.resize(graph_.nodes().size());
+    std::vector<TensorView> views;
+    for (size_t index = 0; index < graph_.nodes().size(); ++index) {
+        if (!is_step(static_cast<NodeId>(index))) continue;
+        const Node& node = graph_.nodes()[index];
+        views.clear();
+        for (const std::vector<ValueId>* const ids : {&node.inputs, &node.outputs}) {
+            for (const ValueId id : *ids) {
+                views.push_back(id == kNoValue ? TensorView{} : types_[static_cast<size_t>(id)]);
+            }
+        }
+        const std::span<const TensorView> all(views);
+        const Arguments arguments{all.first(node.inputs.size()), all.subspan(node.inputs.size()), {}};
+        Work& work = works_[index];
+        QUOIN_ASSIGN_OR_RETURN(work, prepared_.nodes[index]->plan(arguments, threads));
+        work.replicated = work.replicated && threads > 1 && can_replicate(node);
+        if (!work.replicated) continue;
+        for (const ValueId output : node.outputs) {
+            Storage& each = storage(output);
+            each.copy_stride = align(each.bytes);
+            each.bytes = each.copy_stride * static_cast<size_t>(threads);
+        }
+    }
+    return {};
+}
+
 // Keeps the graph's order, except that when the next node would need a barrier, nodes close behind it that do not are
 // drawn in front. An update also has to wait for everybody who still reads the old bytes: for those who stand before it
 // in the graph even when they are not ready yet.
@@ -189,7 +232,10 @@ void Planner::order_nodes() {
         const Node& node = graph_.node(id);
         for (const ValueId input : node.inputs) {
             if (input == kNoValue) continue;
-            if (!made[static_cast<size_t>(input)] || (is_step(id) && epoch_of(input) == epoch)) return false;
+            if (!made[static_cast<size_t>(input)]) return false;
+            // A thread's own copy is there as soon as the thread is.
+            const bool shared = storage(input).copy_stride == 0;
+            if (is_step(id) && shared && epoch_of(input) == epoch) return false;
         }
         if (!op_info(node.op).has(facts::updates)) return true;
         const ValueId updated = root(node.inputs[0]);
@@ -259,7 +305,7 @@ void Planner::reuse_inputs() {
         const bool twice = std::ranges::count_if(
                                node.inputs, [&](ValueId each) { return each != kNoValue && root(each) == from; }) > 1;
         if (source.place.kind != Place::Kind::None || result.place.kind != Place::Kind::None || !last || twice ||
-            source.bytes != result.bytes) {
+            source.bytes != result.bytes || source.copy_stride != 0 || result.copy_stride != 0) {
             continue;
         }
         result.root = from;
@@ -301,7 +347,7 @@ void Planner::place_values() {
     }
 }
 
-Status Planner::make_steps() {
+void Planner::make_steps() {
     const int threads = prepared_.runtime->team->size();
     int epoch = 0;
     for (const NodeId id : order_) {
@@ -315,15 +361,20 @@ Status Planner::make_steps() {
         step.first_view = static_cast<uint32_t>(program_.views.size());
         step.inputs = static_cast<uint32_t>(node.inputs.size());
         step.outputs = static_cast<uint32_t>(node.outputs.size());
-        const auto add_view = [&](ValueId value) {
-            program_.views.push_back(value == kNoValue ? TensorView{} : types_[static_cast<size_t>(value)]);
-            program_.places.push_back(value == kNoValue ? Place{} : storage(value).place);
-        };
-        for (const ValueId input : node.inputs) add_view(input);
-        for (const ValueId output : node.outputs) add_view(output);
-        const std::span<const TensorView> views(program_.views.data() + step.first_view, step.inputs + step.outputs);
-        const Arguments arguments{views.first(step.inputs), views.subspan(step.inputs), {}};
-        QUOIN_ASSIGN_OR_RETURN(step.work, prepared_.nodes[static_cast<size_t>(id)]->plan(arguments, threads));
+        const auto has_copies = [&](ValueId value) { return value != kNoValue && storage(value).copy_stride != 0; };
+        const bool own = std::ranges::any_of(node.inputs, has_copies) || std::ranges::any_of(node.outputs, has_copies);
+        step.view_stride = own ? step.inputs + step.outputs : 0;
+        for (int thread = 0; thread < (own ? threads : 1); ++thread) {
+            for (const std::vector<ValueId>* const ids : {&node.inputs, &node.outputs}) {
+                for (const ValueId value : *ids) {
+                    program_.views.push_back(value == kNoValue ? TensorView{} : types_[static_cast<size_t>(value)]);
+                    program_.places.push_back(value == kNoValue ? Place{} : storage(value).place);
+                    if (!has_copies(value)) continue;
+                    program_.places.back().offset += storage(value).copy_stride * static_cast<size_t>(thread);
+                }
+            }
+        }
+        step.work = works_[static_cast<size_t>(id)];
         program_.scratch_bytes = std::max(program_.scratch_bytes, align(static_cast<size_t>(step.work.scratch_bytes)));
         program_.steps.push_back(step);
     }
@@ -331,7 +382,6 @@ Status Planner::make_steps() {
         program_.outputs.push_back(types_[static_cast<size_t>(output)]);
         program_.output_places.push_back(storage(output).place);
     }
-    return {};
 }
 
 }  // namespace
@@ -348,6 +398,7 @@ std::string dump(const PreparedGraph& prepared, const Program& program) {
         const Node& node = prepared.graph.node(step.node);
         if (step.barrier) out << "---- barrier\n";
         out << op_info(node.op).name << ' ' << node.name << ": " << step.work.tasks << " tasks";
+        if (step.work.replicated) out << " on each thread";
         const std::string label = prepared.nodes[static_cast<size_t>(step.node)]->label();
         if (!label.empty()) out << ", " << label;
         for (uint32_t index = 0; index < step.outputs; ++index) {

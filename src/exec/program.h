@@ -24,9 +24,12 @@ struct Step {
     NodeId node;
     bool barrier;  // every thread must have finished what stands before
     Work work;
-    uint32_t first_view;  // inputs, then outputs, in Program::views
+    uint32_t first_view;   // inputs, then outputs, in Program::views
+    uint32_t view_stride;  // from one thread's views to the next one's; 0: all threads have the same
     uint32_t inputs;
     uint32_t outputs;
+
+    size_t view_of(int thread) const { return first_view + static_cast<size_t>(thread) * view_stride; }
 };
 
 // Depends on shapes only, never on bytes.

@@ -97,13 +97,14 @@ void Session::walk(const Program& program, int thread) {
         const int64_t arrived_ns = profile_ == nullptr ? 0 : Profile::now_ns();
         if (step.barrier) team.barrier();
         const int64_t began_ns = profile_ == nullptr ? 0 : Profile::now_ns();
-        const std::span<const TensorView> views(program.views.data() + step.first_view, step.inputs + step.outputs);
+        const std::span<const TensorView> views(program.views.data() + step.view_of(thread),
+                                                step.inputs + step.outputs);
         const Arguments arguments{views.first(step.inputs), views.subspan(step.inputs), step.work};
         const PreparedNode& node = *prepared_->nodes[static_cast<size_t>(step.node)];
         std::atomic<int64_t>& next = next_task_[index];
         // After a failure the steps are skipped but not the barriers: the others stand there waiting.
-        while (!failed_.load(std::memory_order_relaxed)) {
-            const int64_t task = next.fetch_add(1, std::memory_order_relaxed);
+        for (int64_t own = 0; !failed_.load(std::memory_order_relaxed); ++own) {
+            const int64_t task = step.work.replicated ? own : next.fetch_add(1, std::memory_order_relaxed);
             if (task >= step.work.tasks) break;
             Status status = node.run(arguments, task, scratch);
             if (status.ok() && cancelled_.load(std::memory_order_relaxed)) {

@@ -84,6 +84,9 @@ struct Work {
     int64_t tasks = 1;
     int64_t scratch_bytes = 0;              // for one thread at a time
     std::array<int64_t, 3> grain{1, 1, 1};  // the op's own measure of a task
+    // So little work that every thread had better do all of it for itself than wait for the others at a barrier. A
+    // wish: the planner grants it where the results can have a copy for each thread.
+    bool replicated = false;
 };
 
 struct Arguments {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <climits>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,11 @@ namespace quoin::test {
 class ProgramCheck {
 public:
     ProgramCheck(const PreparedGraph& prepared, const Program& program)
-        : graph_(prepared.graph), program_(program), group_(graph_.values().size()), made_(graph_.values().size(), -1) {
+        : graph_(prepared.graph),
+          program_(program),
+          threads_(prepared.runtime->team->size()),
+          group_(graph_.values().size()),
+          made_(graph_.values().size(), -1) {
         follow_shared_bytes();
         walk();
     }
@@ -82,12 +87,13 @@ private:
                 if (node.inputs[index] == kNoValue) continue;
                 const ValueId source = behind_views(node.inputs[index]);
                 const bool outside = graph_.value(source).producer == kNoValue;
-                if (!outside &&
+                if (!outside && !own_.contains(source) &&
                     (made_[static_cast<size_t>(source)] < 0 || made_[static_cast<size_t>(source)] >= epoch)) {
                     complain("'" + node.name + "' reads '" + graph_.value(source).name + "' before a barrier");
                 }
                 note(node.inputs[index], step.first_view + index, step.node, epoch);
             }
+            if (step.work.replicated) check_copies(step, node);
             for (size_t index = 0; index < node.outputs.size(); ++index) {
                 made_[static_cast<size_t>(node.outputs[index])] = epoch;
                 note(node.outputs[index], step.first_view + step.inputs + index, step.node, epoch);
@@ -100,6 +106,20 @@ private:
         check_updates();
         for (auto a = groups_.begin(); a != groups_.end(); ++a) {
             for (auto b = std::next(a); b != groups_.end(); ++b) check_pair(*a, *b);
+        }
+    }
+
+    // Every thread has bytes of its own for each result.
+    void check_copies(const Step& step, const Node& node) {
+        for (size_t index = 0; index < node.outputs.size(); ++index) {
+            own_.insert(node.outputs[index]);
+            const size_t view = step.first_view + step.inputs + index;
+            const TensorView& type = program_.views[view];
+            const size_t bytes = byte_size(type.dtype, type.elements()).value();
+            const size_t apart = program_.places[view + step.view_stride].offset - program_.places[view].offset;
+            if (step.view_stride == 0 || apart < bytes || apart % 64 != 0) complain("threads share a copy");
+            Group& group = groups_[group_[static_cast<size_t>(node.outputs[index])]];
+            group.bytes = apart * static_cast<size_t>(threads_ - 1) + bytes;
         }
     }
 
@@ -155,6 +175,8 @@ private:
 
     const Graph& graph_;
     const Program& program_;
+    int threads_;
+    std::set<ValueId> own_;       // results that every thread has for itself
     std::vector<ValueId> group_;  // by value: the first value of the same bytes
     std::vector<int> made_;
     std::map<ValueId, Group> groups_;
