@@ -1,8 +1,10 @@
 // The worker team of a runtime: the caller's thread and count-1 workers enter a region together.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -34,7 +36,7 @@ public:
     }
 
     // Inside a region: returns when every thread of the team has called it. What was written before is seen after.
-    void barrier();
+    void barrier(int thread);
 
 private:
     using Function = void (*)(void* context, int thread);
@@ -52,8 +54,12 @@ private:
     void* context_ = nullptr;
     alignas(64) std::atomic<uint32_t> region_{0};  // counts regions; workers wait for it to change
     alignas(64) std::atomic<int32_t> running_{0};  // workers still inside the region
-    alignas(64) std::atomic<int32_t> arrived_{0};  // threads at the barrier
-    alignas(64) std::atomic<uint32_t> phase_{0};   // counts barriers
+    static constexpr size_t kMostRounds = 12;      // of a barrier: threads double in each
+    struct alignas(64) Meeting {
+        std::array<std::atomic<uint32_t>, kMostRounds> heard{};  // of each round: the last barrier it was heard of
+        uint32_t barriers = 0;                                   // the thread's own count
+    };
+    std::vector<Meeting> meetings_;  // of each thread
     std::atomic<bool> stopping_{false};
     std::vector<std::thread> workers_;
 };

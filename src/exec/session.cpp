@@ -95,7 +95,7 @@ void Session::walk(const Program& program, int thread) {
     for (size_t index = 0; index < program.steps.size(); ++index) {
         const Step& step = program.steps[index];
         const int64_t arrived_ns = profile_ == nullptr ? 0 : Profile::now_ns();
-        if (step.barrier) team.barrier();
+        if (step.barrier) team.barrier(thread);
         const int64_t began_ns = profile_ == nullptr ? 0 : Profile::now_ns();
         const std::span<const TensorView> views(program.views.data() + step.view_of(thread),
                                                 step.inputs + step.outputs);

@@ -253,17 +253,29 @@ void Context::fill_inputs() {
 }
 
 Status Context::compute() {
-    QUOIN_RETURN_IF_ERROR(session_.run());
-    const auto vocabulary = static_cast<size_t>(model_->decoder->vocabulary_size);
-    const float* row = session_.output(0).as<float>();
-    for (const Piece& piece : pieces_) {
+    const int64_t vocabulary = model_->decoder->vocabulary_size;
+    const auto logits_of = [&](const Piece& piece) {
         const StepRequest& request = *piece.request;
         const int64_t plain = static_cast<int64_t>(request.tokens.size()) - request.rows;
         const int64_t first_row = std::max<int64_t>(0, request.done + piece.count - piece.rows - plain);
+        return request.logits + first_row * vocabulary;
+    };
+    // Who is alone gets the logits where they are wanted.
+    const bool alone = pieces_.size() == 1 && pieces_[0].rows > 0;
+    TensorView place;
+    if (alone) {
+        place = {reinterpret_cast<std::byte*>(logits_of(pieces_[0])), DType::F32,
+                 Shape{1, pieces_[0].rows, vocabulary}};
+    }
+    session_.bind_output(0, place);
+    QUOIN_RETURN_IF_ERROR(session_.run());
+    if (alone) return {};
+    const float* row = session_.output(0).as<float>();
+    for (const Piece& piece : pieces_) {
         if (piece.rows == 0) continue;
-        std::memcpy(request.logits + static_cast<size_t>(first_row) * vocabulary, row,
-                    static_cast<size_t>(piece.rows) * vocabulary * sizeof(float));
-        row += static_cast<size_t>(piece.rows) * vocabulary;
+        const int64_t count = piece.rows * vocabulary;
+        std::memcpy(logits_of(piece), row, static_cast<size_t>(count) * sizeof(float));
+        row += count;
     }
     return {};
 }

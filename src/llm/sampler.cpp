@@ -67,6 +67,7 @@ uint64_t split_mix(uint64_t& state) {
 
 struct Survey {
     float highest;
+    size_t near;       // where to begin looking for it: all before are lower
     bool all_numbers;  // no NaN, no plus infinity
 };
 
@@ -80,12 +81,20 @@ Survey survey(std::span<const float> logits) {
         bad[lane] |= logit < kInfinity ? 0U : 1U;  // true for NaN too
         highest[lane] = logit > highest[lane] ? logit : highest[lane];
     };
-    size_t index = 0;
-    for (; index + kLanes <= logits.size(); index += kLanes) {
-        for (size_t lane = 0; lane < kLanes; ++lane) look(lane, logits[index + lane]);
+    constexpr size_t kPart = 64 * kLanes;
+    Survey found{-kInfinity, 0, true};
+    for (size_t first = 0; first < logits.size(); first += kPart) {
+        const size_t end = std::min(first + kPart, logits.size());
+        size_t index = first;
+        for (; index + kLanes <= end; index += kLanes) {
+            for (size_t lane = 0; lane < kLanes; ++lane) look(lane, logits[index + lane]);
+        }
+        for (; index < end; ++index) look(0, logits[index]);
+        const float highest_here = *std::ranges::max_element(highest);
+        if (highest_here > found.highest) found = {highest_here, first, true};
     }
-    for (; index < logits.size(); ++index) look(0, logits[index]);
-    return {*std::ranges::max_element(highest), std::ranges::count(bad, 0U) == kLanes};
+    found.all_numbers = std::ranges::count(bad, 0U) == kLanes;
+    return found;
 }
 
 // More likely first, of equals the lower id.
@@ -180,14 +189,17 @@ Result<int32_t> Sampler::sample(std::span<const float> logits) {
                      " are possible)");
     }
     const std::span<const float> row = penalized(logits);
-    const auto [highest, all_numbers] = survey(row);
+    const auto [highest, near, all_numbers] = survey(row);
     if (!all_numbers) {
         const auto bad = std::ranges::find_if(row, [](float logit) { return !(logit < kInfinity); });
         return error(StatusCode::InvalidArgument, "logit ", bad - row.begin(), " is ", *bad,
                      ": the model has computed no valid numbers");
     }
     if (highest == -kInfinity) return error(StatusCode::InvalidArgument, "all tokens are forbidden (-infinity)");
-    if (options_.temperature <= 0.0F) return static_cast<int32_t>(std::ranges::find(row, highest) - row.begin());
+    if (options_.temperature <= 0.0F) {
+        const auto chosen = std::find(row.begin() + static_cast<std::ptrdiff_t>(near), row.end(), highest);
+        return static_cast<int32_t>(chosen - row.begin());
+    }
 
     const bool sorted = options_.top_k > 0 && static_cast<size_t>(options_.top_k) < row.size();
     if (sorted) {

@@ -36,16 +36,16 @@ TEST_CASE("thread 0 of a region is the caller, the others are not", "[threaded]"
 
 TEST_CASE("a barrier makes what was written before it visible to all", "[threaded]") {
     constexpr int kRounds = 2000;
-    for (const int threads : {2, 3, 4}) {
+    for (const int threads : {2, 3, 4, 5, 8}) {
         Team team(threads);
         std::vector<int> written(static_cast<size_t>(threads), -1);  // plain ints: only the barrier orders them
         std::vector<int> wrong(static_cast<size_t>(threads));
         team.run([&](int thread) {
             for (int round = 0; round < kRounds; ++round) {
                 written[static_cast<size_t>(thread)] = round;
-                team.barrier();
+                team.barrier(thread);
                 for (const int each : written) wrong[static_cast<size_t>(thread)] += each == round ? 0 : 1;
-                team.barrier();
+                team.barrier(thread);
             }
         });
         CHECK(std::accumulate(wrong.begin(), wrong.end(), 0) == 0);
@@ -78,9 +78,9 @@ TEST_CASE("regions of several host threads take turns", "[threaded]") {
                 team.run([&](int thread) {
                     const int others = inside.fetch_add(1);
                     if (others >= 2) wrong.fetch_add(1);
-                    team.barrier();
+                    team.barrier(thread);
                     if (thread == 0) sum += host + 1;
-                    team.barrier();
+                    team.barrier(thread);
                     inside.fetch_sub(1);
                 });
             }
@@ -126,7 +126,7 @@ TEST_CASE("a thread that waits long at a barrier sleeps", "[threaded]") {
     const std::clock_t before = std::clock();
     team.run([&](int thread) {
         if (thread == 0) std::this_thread::sleep_for(std::chrono::milliseconds(200));
-        team.barrier();
+        team.barrier(thread);
     });
     const double seconds = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
     CHECK(seconds < 0.1);
