@@ -28,16 +28,19 @@ int64_t task_rows(int64_t row_bytes) {
 // interrupts of the other threads.
 constexpr int64_t kPackedTogether = int64_t{1} << 20;
 
+// Weights of a task at least: taking one costs a tenth of a microsecond, reading so much of them one.
+constexpr int64_t kLeastTaskBytes = 20 << 10;
+
 int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-// Units of panels of the next run, when `left` are left and `grain` is that of a Work: a thread takes its share of half
-// of what is left, but no more than keeps the scratch of a task in the second-level cache.
+// Units of panels of the next run, when `left` are left and `grain` is that of a Work: a thread takes two thirds of its
+// share of what is left, but no more than keeps the scratch of a task in the second-level cache.
 int64_t next_run(int64_t left, const std::array<int64_t, 3>& grain) {
     constexpr int64_t kMostPanelRows = 1024;
     const auto [rows, unit, sharers] = grain;
-    return std::clamp<int64_t>(left / (2 * sharers), 1, std::max<int64_t>(1, kMostPanelRows / (rows * unit)));
+    return std::clamp<int64_t>(2 * left / (3 * sharers), 1, std::max<int64_t>(1, kMostPanelRows / (rows * unit)));
 }
 
 // Tasks are (block of rows) x (run of panels); runs are whole units of panels. With many rows one unit is already much
@@ -83,6 +86,7 @@ public:
 
     int64_t columns() const { return columns_; }
     int64_t panels() const { return panel_count(columns_); }
+    int64_t bytes_of_panel() const { return panel_bytes(dtype_, inner_); }
     int64_t scratch_bytes() const {
         return provider_ == Provider::Reference ? (inner_ + kPanelColumns) * int64_t{sizeof(float)} : 0;
     }
@@ -94,7 +98,7 @@ public:
     LinearArgs arguments(const TensorView& src, const TensorView& weight, const Tile& part) const {
         const int64_t src_stride = row_bytes(src.dtype);
         LinearArgs args{};
-        args.panel_stride = panel_bytes(dtype_, inner_);
+        args.panel_stride = bytes_of_panel();
         args.weights = weight.data + part.panel * args.panel_stride;
         args.src = src.data + part.row * src_stride;
         args.src_stride = src_stride;
@@ -144,8 +148,10 @@ public:
     Linear(const WeightReader& weight, Isa isa) : weight_(weight), isa_(isa) {}
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
-        Work work = cut(arguments.outputs[0].rows(), weight_.row_bytes(arguments.inputs[0].dtype), weight_.panels(), 1,
-                        threads);
+        const int64_t rows = arguments.outputs[0].rows();
+        const int64_t unit =
+            rows < 32 ? std::clamp<int64_t>(kLeastTaskBytes / weight_.bytes_of_panel(), 1, weight_.panels()) : 1;
+        Work work = cut(rows, weight_.row_bytes(arguments.inputs[0].dtype), weight_.panels(), unit, threads);
         work.scratch_bytes = weight_.scratch_bytes();
         return work;
     }
