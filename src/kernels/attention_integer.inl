@@ -17,29 +17,29 @@ constexpr int64_t kPairStride = kScoreStride / 2;
 constexpr float kProbabilityOne = 32767.0F;
 
 // ---- How blocks of 32 key values of all tokens of a page lie --------------------------------------------------
+// value(): what the dot product of this instruction set takes; kOffset: what it is too large by (simd.h, ByteDot).
 struct ByteKeys {
     static constexpr int64_t kBlockBytes = kPageTokens * 34;
     static constexpr int64_t kScalesAt = 8 * kGroupOfKeys;
     static constexpr int kLoads = 8;
     static constexpr int kParts = 1;
-    static constexpr float kFactor = 1;
-    static QUOIN_INLINE Ints value(Ints raw, int) { return raw; }
-    static QUOIN_INLINE Ints begin(const std::byte* offset) { return byte_dot_begin(offset); }
-    static QUOIN_INLINE Ints step(Ints state, Ints k, Ints q) { return byte_dot_step(state, k, q); }
-    static QUOIN_INLINE Ints end(Ints state, const std::byte*) { return state; }
+    using Dot = ByteDot<kDotsAnyBytes ? Bytes::Any : Bytes::Signed, true>;
+    static constexpr int kOffset = kAnyBytesOffset;
+    static QUOIN_INLINE Ints value(Ints raw, int) { return kOffset == 0 ? xor_ints(raw, broadcast_byte(0x80)) : raw; }
 };
 struct NibbleKeys {
     static constexpr int64_t kBlockBytes = kPageTokens * 18;
     static constexpr int64_t kScalesAt = 4 * kGroupOfKeys;
     static constexpr int kLoads = 4;
     static constexpr int kParts = 2;
-    static constexpr float kFactor = 1 / kNibbleFactor;
-    static QUOIN_INLINE Ints value(Ints raw, int part) { return part == 0 ? low_nibbles(raw) : high_nibbles(raw); }
-    static QUOIN_INLINE Ints begin(const std::byte* offset) { return nibble_dot_begin(offset); }
-    static QUOIN_INLINE Ints step(Ints state, Ints k, Ints q) { return nibble_dot_step(state, k, q); }
-    static QUOIN_INLINE Ints end(Ints state, const std::byte* offset) { return nibble_dot_end(state, offset); }
+    using Dot = ByteDot<kDotsAnyBytes ? Bytes::Any : Bytes::UpTo15, true>;
+    static constexpr int kOffset = kDotsAnyBytes ? kAnyBytesOffset : 8;
+    static QUOIN_INLINE Ints value(Ints raw, int part) {
+        const Ints code = and_ints(part == 0 ? raw : shift_words<-4>(raw), broadcast_byte(15));
+        return kOffset == 8 ? code : add_bytes(code, broadcast_byte(kOffset - 8));
+    }
 };
-// Nibbles spread to bytes, once for many queries.
+// Nibbles spread to bytes as the dot product takes them, once for many queries.
 struct SpreadKeys : NibbleKeys {
     static constexpr int64_t kBlockBytes = ByteKeys::kBlockBytes;
     static constexpr int64_t kScalesAt = ByteKeys::kScalesAt;
@@ -49,8 +49,8 @@ struct SpreadKeys : NibbleKeys {
     static QUOIN_INLINE void spread(const std::byte* src, std::byte* dst) {
         for (int64_t i = 0; i < NibbleKeys::kScalesAt; i += kVectorBytes) {
             const Ints raw = load_ints(src + i);
-            store_ints(dst + i, low_nibbles(raw));
-            store_ints(dst + i + NibbleKeys::kScalesAt, high_nibbles(raw));
+            store_ints(dst + i, NibbleKeys::value(raw, 0));
+            store_ints(dst + i + NibbleKeys::kScalesAt, NibbleKeys::value(raw, 1));
         }
         __builtin_memcpy(dst + kScalesAt, src + NibbleKeys::kScalesAt, kPageTokens * 2);
     }
@@ -96,9 +96,12 @@ struct SpreadValues : ByteValues {
 };
 
 // ---- Scores ---------------------------------------------------------------------------------------------------
-// A block of a quantised query, as Q8Row: float scale, int32 -128 * sum of values, int8 values[32].
+constexpr int64_t kQueryBlock = 32;
+constexpr int64_t kQueryBlockBytes = 40;
+
+// A block of a quantised query: float scale, int32 -128 * sum of values, int8 values[32].
 QUOIN_INLINE void quantize_query(const float* src, float scale, std::byte* dst) {
-    constexpr int kVectors = static_cast<int>(kActivationBlock / kLanes);
+    constexpr int kVectors = static_cast<int>(kQueryBlock / kLanes);
     Floats x[kVectors];
     Floats high = zeros();
     for (int v = 0; v < kVectors; ++v) {
@@ -141,10 +144,10 @@ template <int R, class Form, bool kAhead>
     const std::byte* ahead = tile.ahead;
     const int64_t stride = tile.query_bytes;
     for (int64_t b = 0; b < tile.blocks; ++b) {
-        Ints dot[R][V];
+        typename Form::Dot dot[R][V];
 #pragma GCC unroll 12
         for (int r = 0; r < R; ++r) {
-            for (int v = 0; v < V; ++v) dot[r][v] = Form::begin(query + r * stride + 4);
+            for (int v = 0; v < V; ++v) dot[r][v].begin(query + r * stride + 4);
         }
 #pragma GCC unroll 8
         for (int g = 0; g < Form::kLoads; ++g) {
@@ -162,26 +165,26 @@ template <int R, class Form, bool kAhead>
 #pragma GCC unroll 12
                 for (int r = 0; r < R; ++r) {
                     const Ints q = broadcast_quad(query + r * stride + 8 + 4 * (g + part * Form::kLoads));
-                    for (int v = 0; v < V; ++v) dot[r][v] = Form::step(dot[r][v], key[v], q);
+                    for (int v = 0; v < V; ++v) dot[r][v].any_step(key[v], q);
                 }
             }
         }
         if constexpr (kAhead) __builtin_prefetch(ahead + Form::kScalesAt);
         Floats scale[V];
         for (int v = 0; v < V; ++v) {
-            scale[v] = load_f16(keys + Form::kScalesAt + (tile.column + v * kLanes) * 2) * broadcast(Form::kFactor);
+            scale[v] = load_f16(keys + Form::kScalesAt + (tile.column + v * kLanes) * 2);
         }
 #pragma GCC unroll 12
         for (int r = 0; r < R; ++r) {
             const Floats factor = broadcast(read<float>(query + r * stride));
             for (int v = 0; v < V; ++v) {
                 float* const score = tile.scores + r * kScoreStride + v * kLanes;
-                const Floats product = to_floats(Form::end(dot[r][v], query + r * stride + 4));
+                const Floats product = to_floats(dot[r][v].end(query + r * stride + 4, Form::kOffset));
                 store(score, fma(product, scale[v] * factor, b == 0 ? zeros() : load(score)));
             }
         }
         keys += Form::kBlockBytes;
-        query += kActivationBlockBytes;
+        query += kQueryBlockBytes;
         ahead += Form::kBlockBytes;
     }
 }
@@ -273,12 +276,12 @@ struct IntegerCache {
 
     static QUOIN_INLINE void prepare(const AttentionArgs& args, AttentionState& state) {
         const int64_t size = args.head_size;
-        state.query_bytes = activation_row_bytes(size);
+        state.query_bytes = size / kQueryBlock * kQueryBlockBytes;
         for (int64_t q = 0; q < args.rows * args.heads; ++q) {
             const float* const src = args.query + q / args.heads * args.query_stride + q % args.heads * size;
             std::byte* const dst = state.query + q * state.query_bytes;
-            for (int64_t b = 0; b < size / kActivationBlock; ++b) {
-                quantize_query(src + b * kActivationBlock, args.scale * kLog2E, dst + b * kActivationBlockBytes);
+            for (int64_t b = 0; b < size / kQueryBlock; ++b) {
+                quantize_query(src + b * kQueryBlock, args.scale * kLog2E, dst + b * kQueryBlockBytes);
             }
         }
     }
