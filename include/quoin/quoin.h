@@ -517,8 +517,8 @@ typedef struct quoin_context_options {
     size_t struct_size;
     int64_t kv_tokens;        // room for this many tokens, shared by all sequences; 0: what the model was trained for,
                               // at most 4096
-    int32_t kv_dtype;         // how keys and values are kept: QUOIN_DTYPE_F32, _F16, _BF16, or _Q8_0 and _Q4_0 where the
-                              // size of a head is a multiple of 32; 0: f16 for quantised models, else f32
+    int32_t kv_dtype;         // how keys and values are kept: QUOIN_DTYPE_F32, _F16, _BF16, and where heads have a
+                              // multiple of 32 values _Q8_0 or _Q4_0; 0: f16 for quantised models, else f32
     int32_t max_sequences;    // at a time; 0: 64
     int32_t max_step_tokens;  // computed together in one step; longer prompts take several; 0: 512
     int32_t reserved;
