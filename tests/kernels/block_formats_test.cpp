@@ -1,4 +1,4 @@
-// Block formats against numbers of the Python package gguf: tests/data/make_block_formats.py.
+// Block formats against numbers of the Python package gguf: tests/data/formats/make_blocks.py.
 #include <algorithm>
 #include <filesystem>
 #include <span>
@@ -25,7 +25,7 @@ struct Sample {
 };
 
 std::vector<Sample> read_samples() {
-    const std::string text = read_text(source_file("tests/data/block_formats.bin"));
+    const std::string text = read_text(source_file("tests/data/formats/blocks.bin"));
     std::vector<Sample> samples;
     size_t at = 0;
     const auto take = [&](size_t bytes) {
@@ -65,6 +65,17 @@ TEST_CASE("the sample has every block format with kernels", "[kernels]") {
         const auto found = std::find_if(samples.begin(), samples.end(), [&](auto& s) { return s.dtype == dtype; });
         REQUIRE(found != samples.end());
         CHECK(found->values == block_size(dtype));
+    }
+}
+
+TEST_CASE("panels take little more room than the file", "[kernels]") {
+    for (const DType dtype : kBlockDTypes) {
+        const auto file = static_cast<double>(file_block_bytes(dtype));
+        const double growth = static_cast<double>(block_bytes(*find_block_format(dtype))) / file;
+        const bool grid =
+            dtype >= DType::IQ2_XXS && dtype <= DType::IQ1_M && dtype != DType::IQ4_NL && dtype != DType::IQ4_XS;
+        CAPTURE(dtype_name(dtype));
+        CHECK(growth < (grid ? 2.13 : dtype == DType::TQ1_0 ? 1.23 : 1.04));  // layout.h says why
     }
 }
 

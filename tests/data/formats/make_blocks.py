@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes block_formats.bin: blocks of every block format of GGUF and the values they stand for.
+"""Writes blocks.bin: blocks of every block format of GGUF and the values they stand for.
 
-    python3 -m venv venv && venv/bin/pip install gguf==0.19.0 && venv/bin/python make_block_formats.py block_formats.bin
+    python3 -m venv venv && venv/bin/pip install gguf==0.19.0 && venv/bin/python make_blocks.py blocks.bin
 
 The values come from the package gguf (numpy), which shares no code with Quoin. Little-endian, for each format:
 
@@ -129,4 +129,5 @@ def main():
                 write(out, kind, grid, "i1")
 
 
-main()
+if __name__ == "__main__":
+    main()
