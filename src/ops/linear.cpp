@@ -47,7 +47,9 @@ int64_t next_run(int64_t left, const std::array<int64_t, 3>& grain) {
 // work. With few the weights decide: long runs stream best, but whoever is ready first waits for the longest task that
 // goes on, so runs begin long and get shorter. Runs never decide what an output is.
 Work cut(int64_t rows, int64_t row_bytes, int64_t panels, int64_t unit, int threads) {
-    const int64_t row_block = std::clamp<int64_t>(rows, 1, task_rows(row_bytes));
+    // Blocks of nearly equal height, or threads that meet after this step would wait for the tallest.
+    const int64_t blocks = std::max<int64_t>(1, divide_up(rows, task_rows(row_bytes)));
+    const int64_t row_block = blocks == 1 ? std::max<int64_t>(rows, 1) : divide_up(divide_up(rows, blocks), 6) * 6;
     const int64_t units = divide_up(panels, unit);
     Work work{.tasks = divide_up(rows, row_block) * units, .grain = {row_block, unit, 0}};
     if (rows == 0 || rows >= 32) return work;
