@@ -94,6 +94,51 @@ QUOIN_INLINE void read_block(const std::byte* panel, int64_t column, DecodedBloc
     }
 }
 
+// Formats whose lanes are four bytes of the file as they stand there (but for a sign): packing only transposes.
+template <DType kType>
+inline constexpr bool kKeepsLanes = kType == DType::Q4_0 || kType == DType::Q8_0;
+
+using Quad [[gnu::vector_size(16)]] = uint32_t;
+
+QUOIN_INLINE void transpose_quads(const std::byte* src, int64_t stride_bytes, uint32_t flip, std::byte* dst) {
+    const auto a = read<Quad>(src);
+    const auto b = read<Quad>(src + stride_bytes);
+    const auto c = read<Quad>(src + 2 * stride_bytes);
+    const auto d = read<Quad>(src + 3 * stride_bytes);
+    const Quad low_ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const Quad low_cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const Quad high_ab = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const Quad high_cd = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    constexpr int64_t kRow = kPanelColumns * 4;
+    write<Quad>(dst, __builtin_shufflevector(low_ab, low_cd, 0, 1, 4, 5) ^ flip);
+    write<Quad>(dst + kRow, __builtin_shufflevector(low_ab, low_cd, 2, 3, 6, 7) ^ flip);
+    write<Quad>(dst + 2 * kRow, __builtin_shufflevector(high_ab, high_cd, 0, 1, 4, 5) ^ flip);
+    write<Quad>(dst + 3 * kRow, __builtin_shufflevector(high_ab, high_cd, 2, 3, 6, 7) ^ flip);
+}
+
+// Blocks [begin, end) of four columns from `column` on.
+template <DType kType>
+QUOIN_INLINE void pack_four_columns(const std::byte* src, int64_t stride_bytes, int64_t begin, int64_t end,
+                                    int64_t column, std::byte* panel) {
+    using Place = PanelBlock<kType>;
+    constexpr int64_t kFileBytes = 2 + Place::kCodeBytes / kPanelColumns;
+    const std::byte* const first = src + column * stride_bytes;
+    for (int64_t c = 0; c < 4; ++c) {
+        prefetch_row(first + c * stride_bytes + end * kFileBytes, (end - begin) * kFileBytes);
+    }
+    for (int64_t b = begin; b < end; ++b) {
+        const std::byte* const from = first + b * kFileBytes;
+        std::byte* const to = panel + b * Place::kBytes;
+        for (int64_t quad = 0; quad < kFileBytes - 2; quad += 16) {
+            transpose_quads(from + 2 + quad, stride_bytes, kType == DType::Q8_0 ? 0x80808080U : 0U,
+                            to + quad * kPanelColumns + column * 4);
+        }
+        for (int64_t c = 0; c < 4; ++c) {
+            write<uint16_t>(to + Place::kHalvesAt + (column + c) * 2, read<uint16_t>(from + c * stride_bytes));
+        }
+    }
+}
+
 template <DType kType>
 QUOIN_INLINE void pack_block_format(const std::byte* src, int64_t stride_bytes, int64_t columns, int64_t inner,
                                     std::byte* panel) {
@@ -104,7 +149,13 @@ QUOIN_INLINE void pack_block_format(const std::byte* src, int64_t stride_bytes, 
     const int64_t blocks = inner / Place::kValues;
     for (int64_t begin = 0; begin < blocks; begin += kStep) {
         const int64_t end = smaller(begin + kStep, blocks);
-        for (int64_t c = 0; c < kPanelColumns; ++c) {
+        int64_t done = 0;
+        if constexpr (kKeepsLanes<kType>) {
+            for (; done + 4 <= columns; done += 4) {
+                pack_four_columns<kType>(src, stride_bytes, begin, end, done, panel);
+            }
+        }
+        for (int64_t c = done; c < kPanelColumns; ++c) {
             const std::byte* const row = src + c * stride_bytes;
             if (c < columns) prefetch_row(row + end * file_bytes, (end - begin) * file_bytes);
             for (int64_t b = begin; b < end; ++b) {
