@@ -1,6 +1,6 @@
 // A whole model: loading beside reading the file, a decode step and where its time goes, two models at once.
 //
-// QUOIN_BENCH_MODEL names a GGUF file; without it the embedded model is used, which says little about speed.
+// QUOIN_BENCH_MODEL names a GGUF file; without it these are skipped.
 //   QUOIN_BENCH_MODEL=model.gguf quoin_bench --benchmark_filter=model/
 #include <benchmark/benchmark.h>
 
@@ -19,9 +19,6 @@
 #include "exec/profile.h"
 #include "llm/model.h"
 #include "llm/sequence.h"
-#if __has_include("tiny_model.h")
-#include "tiny_model.h"
-#endif
 
 namespace quoin {
 namespace {
@@ -51,16 +48,10 @@ const char* model_path() {
 }
 
 Result<ModelPtr> load_bench_model(const RuntimePtr& runtime) {
-    if (const char* const path = model_path(); path != nullptr) {
-        QUOIN_ASSIGN_OR_RETURN(const SourcePtr source, open_file(path, true, runtime->memory));
-        return load(source, runtime, {});
-    }
-#if __has_include("tiny_model.h")
-    const auto* const bytes = static_cast<const std::byte*>(quoin_tiny_model_data());
-    return load(wrap_memory({bytes, quoin_tiny_model_size()}), runtime, {});
-#else
-    return error(StatusCode::NotFound, "QUOIN_BENCH_MODEL is not set");
-#endif
+    const char* const path = model_path();
+    if (path == nullptr) return error(StatusCode::NotFound, "QUOIN_BENCH_MODEL is not set");
+    QUOIN_ASSIGN_OR_RETURN(const SourcePtr source, open_file(path, true, runtime->memory));
+    return load(source, runtime, {});
 }
 
 // Generates greedily from a prompt of its own; seconds of the tokens after the first.
