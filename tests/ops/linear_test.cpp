@@ -110,8 +110,8 @@ TEST_CASE("a linear adds its bias to every row and its residual to every element
                     with_both[index] += b + r;
                 }
                 const auto error_of = [&](const std::vector<Operand>& operands, const std::vector<double>& wanted) {
-                    return largest_error(values_of(result_of(Op::Linear, operands, {}, {.provider = provider})),
-                                         wanted);
+                    return share_of_largest(values_of(result_of(Op::Linear, operands, {}, {.provider = provider})),
+                                            wanted);
                 };
                 CHECK(error_of({given(x), w, constant(bias)}, with_bias) < kTolerance);
                 CHECK(error_of({given(x), w, left_out(), given(residual)}, with_residual) < kTolerance);
