@@ -305,8 +305,9 @@ void add_row_kernels(const KernelTable& t, const std::string& isa) {
 }
 
 void add_benchmarks() {
-    for (int i = 0; i <= static_cast<int>(detected_isa()); ++i) {
+    for (int i = 0; i < kIsaCount; ++i) {
         const Isa isa = static_cast<Isa>(i);
+        if (!machine_has(isa)) continue;
         const KernelTable& t = kernels(isa);
         const std::string tail = std::string(isa_name(isa));
         for (const Format& format : kFormats) {

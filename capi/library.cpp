@@ -37,7 +37,9 @@ const char* quoin_build_info() {
     return "quoin " QUOIN_TEXT(QUOIN_VERSION_MAJOR) "." QUOIN_TEXT(QUOIN_VERSION_MINOR) "." QUOIN_TEXT(
         QUOIN_VERSION_PATCH)
 #if defined(__x86_64__)
-        ", x86-64 with baseline, avx2, avx512, avx512vnni"
+        ", x86-64 with baseline, avx2, avxvnni, avx512, avx512vnni"
+#elif defined(__aarch64__)
+        ", 64-bit Arm with baseline, dotprod"
 #else
         ", portable baseline"
 #endif

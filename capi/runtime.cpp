@@ -28,7 +28,7 @@ Result<RuntimePtr> make_runtime(const quoin_runtime_options& options) {
         cap = isa_from_name(isa);
         if (!cap) {
             return error(StatusCode::InvalidArgument, "there is no instruction set '", isa,
-                         "'; known are baseline, avx2, avx512 and avx512vnni");
+                         "'; known are baseline, avx2, avxvnni, avx512, avx512vnni and dotprod");
         }
     }
     Memory::AllocateFunction allocate;

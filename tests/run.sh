@@ -3,7 +3,7 @@
 #
 #   tests/run.sh                 everything but tidy, which takes longer than all the rest
 #   tests/run.sh --quick         the release build and its tests
-#   tests/run.sh PHASE...        some of: release asan tsan fuzz format tidy
+#   tests/run.sh PHASE...        some of: release asan tsan fuzz arm64 format tidy
 #
 # QUOIN_FUZZ_SECONDS (60)  time for each fuzz target      QUOIN_SHARED  folder of the shared test models
 # JOBS (processors)        things done at a time
@@ -18,12 +18,12 @@ phases=()
 for argument in "$@"; do
     case $argument in
     --quick) phases=(release) ;;
-    release | asan | tsan | fuzz | format | tidy) phases+=("$argument") ;;
+    release | asan | tsan | fuzz | arm64 | format | tidy) phases+=("$argument") ;;
     -h | --help) sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0" && exit 0 ;;
     *) echo "tests/run.sh: unknown argument '$argument' (see --help)" >&2 && exit 2 ;;
     esac
 done
-[ ${#phases[@]} -gt 0 ] || phases=(release format asan tsan fuzz)
+[ ${#phases[@]} -gt 0 ] || phases=(release format arm64 asan tsan fuzz)
 jobs=${JOBS:-$(nproc)}
 
 # ---- Packages
@@ -41,6 +41,10 @@ for phase in "${phases[@]}"; do
         want clang "the compiler of the fuzz targets" has_command clang++
         want libclang-rt-dev "libFuzzer" fuzzer_runtime
         want llvm "names of functions in sanitizer reports" has_command llvm-symbolizer
+        ;;
+    arm64)
+        want g++-aarch64-linux-gnu "the cross compiler for 64-bit Arm" has_command aarch64-linux-gnu-g++
+        want qemu-user "runs programs for other processors" has_command qemu-aarch64
         ;;
     format) want clang-format "the format check" has_command clang-format ;;
     tidy) want clang-tidy "static analysis" has_command run-clang-tidy ;;
@@ -103,6 +107,7 @@ phase_tsan() {
     without_randomised_addresses=()
 }
 phase_fuzz() { build fuzz && run_tests fuzz; }
+phase_arm64() { build arm64 && run_tests arm64; }
 
 sources() { # PATTERN...: files of the repository in the folders with C and C++
     local names=()

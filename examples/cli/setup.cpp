@@ -7,6 +7,8 @@
 
 namespace {
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+constexpr const char* kIsaHelp =
+    "use at most this one: baseline, avx2, avxvnni, avx512, avx512vnni; on Arm: baseline, dotprod";
 }  // namespace
 
 void Setup::add_to(Options& options) {
@@ -14,7 +16,7 @@ void Setup::add_to(Options& options) {
     options.text("--model", "FILE", model_, "GGUF file; without it the embedded default model");
     options.integer("--threads", "N", threads_, 0, 4096, "worker threads; 0, the default: one per processor");
     options.integer("--context", "N", context_, 0, kNoLimit, "tokens the context has room for; 0, the default: enough");
-    options.text("--isa", "NAME", isa_, "use at most this instruction set: baseline, avx2, avx512, avx512vnni");
+    options.text("--isa", "NAME", isa_, kIsaHelp);
     options.text("--provider", "NAME", provider_, "implementation of the heavy operations: native, reference");
     options.text("--kv-type", "NAME", kv_type_, "how keys and values are kept: f32, f16, bf16, q8_0 or q4_0");
     options.integer("--seed", "N", seed_, 0, kNoLimit, "same seed, same text (default 0)");
@@ -25,7 +27,7 @@ void Setup::add_to(Options& options) {
 void Setup::add_runtime_to(Options& options) {
     options.heading("Common options");
     options.integer("--threads", "N", threads_, 0, 4096, "worker threads; 0, the default: one per processor");
-    options.text("--isa", "NAME", isa_, "use at most this instruction set: baseline, avx2, avx512, avx512vnni");
+    options.text("--isa", "NAME", isa_, kIsaHelp);
     options.flag("--quiet", quiet_, "no progress on standard error");
     options.flag("--help", help_, "this text");
 }

@@ -12,23 +12,56 @@
 #endif
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace quoin {
 namespace {
 
-constexpr std::array<std::string_view, kIsaCount> kNames = {"baseline", "avx2", "avx512", "avx512vnni"};
+constexpr std::array<std::string_view, kIsaCount> kNames = {"baseline", "avx2",       "avxvnni",
+                                                            "avx512",   "avx512vnni", "dotprod"};
 
+constexpr bool is_for_this_architecture(Isa isa) {
+    if (isa == Isa::Baseline) return true;
 #if defined(__x86_64__)
-// Not every compiler knows this name in __builtin_cpu_supports.
-bool has_f16c() {
+    return isa != Isa::DotProd;
+#elif defined(__aarch64__)
+    return isa == Isa::DotProd;
+#else
+    return false;
+#endif
+}
+
+// One bit for each that the machine has.
+unsigned detect() {
+    unsigned found = 1U << static_cast<unsigned>(Isa::Baseline);
+    [[maybe_unused]] const auto add = [&found](Isa isa, bool has) {
+        const bool all = has && (found >> static_cast<unsigned>(isa_below(isa)) & 1U) != 0;
+        found |= static_cast<unsigned>(all) << static_cast<unsigned>(isa);
+    };
+#if defined(__x86_64__)
+    // __builtin_cpu_supports asks the operating system too, but not every compiler knows F16C and AVX-VNNI there.
+    __builtin_cpu_init();
     unsigned eax = 0;
     unsigned ebx = 0;
     unsigned ecx = 0;
     unsigned edx = 0;
-    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
-}
+    const bool f16c = __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+    const bool avx_vnni = __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && eax >= 1 &&
+                          __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & 1U << 4U) != 0;
+    add(Isa::Avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c);
+    add(Isa::AvxVnni, avx_vnni);
+    add(Isa::Avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"));
+    add(Isa::Avx512Vnni, __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi") &&
+                             __builtin_cpu_supports("avx512bf16"));
+#elif defined(__aarch64__) && defined(__linux__)
+    constexpr unsigned long kHasDotProd = 1UL << 20U;  // HWCAP_ASIMDDP, which old headers lack
+    add(Isa::DotProd, (getauxval(AT_HWCAP) & kHasDotProd) != 0);
 #endif
+    return found;
+}
 
 std::string read_cpu_name() {
     std::ifstream file("/proc/cpuinfo");
@@ -39,6 +72,11 @@ std::string read_cpu_name() {
         }
     }
     return "unknown";
+}
+
+Isa best_up_to(Isa isa) {
+    while (!machine_has(isa)) isa = static_cast<Isa>(static_cast<int>(isa) - 1);
+    return isa;
 }
 
 }  // namespace
@@ -53,29 +91,23 @@ std::optional<Isa> isa_from_name(std::string_view name) {
     return static_cast<Isa>(found - kNames.begin());
 }
 
+bool machine_has(Isa isa) {
+    static const unsigned found = detect();
+    return (found >> static_cast<unsigned>(isa) & 1U) != 0;
+}
+
 Isa detected_isa() {
-#if defined(__x86_64__)
-    static const Isa isa = [] {
-        __builtin_cpu_init();
-        const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
-        const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-        const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi") &&
-                          __builtin_cpu_supports("avx512bf16");
-        if (vnni) return Isa::Avx512Vnni;
-        if (avx512) return Isa::Avx512;
-        return avx2 ? Isa::Avx2 : Isa::Baseline;
-    }();
-    return isa;
-#else
-    return Isa::Baseline;
-#endif
+    return best_up_to(static_cast<Isa>(kIsaCount - 1));
 }
 
 Isa effective_isa(std::optional<Isa> cap) {
-    Isa isa = detected_isa();
-    if (const char* const name = std::getenv("QUOIN_ISA")) isa = std::min(isa, isa_from_name(name).value_or(isa));
-    return cap ? std::min(isa, *cap) : isa;
+    Isa most = static_cast<Isa>(kIsaCount - 1);
+    const auto limit = [&most](std::optional<Isa> isa) {
+        if (isa && is_for_this_architecture(*isa)) most = std::min(most, *isa);
+    };
+    if (const char* const name = std::getenv("QUOIN_ISA")) limit(isa_from_name(name));
+    limit(cap);
+    return best_up_to(most);
 }
 
 int available_processors() {

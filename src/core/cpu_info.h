@@ -8,23 +8,38 @@
 
 namespace quoin {
 
-// In rising order: a machine with one of them has all before it.
+// The later of two that a machine has is the better one. Not every machine has all before its best: AVX-VNNI is on
+// desktops without AVX-512, and AVX-512 VNNI on servers without AVX-VNNI. What one builds on says isa_below().
 enum class Isa : uint8_t {
-    Baseline,    // what every CPU of the architecture has (x86-64: SSE2)
+    Baseline,    // what every CPU of the architecture has (x86-64: SSE2, 64-bit Arm: NEON)
     Avx2,        // AVX2, FMA, F16C
-    Avx512,      // AVX-512 F, BW, VL, DQ
+    AvxVnni,     // and the dot products of AVX-512 VNNI, 256 bits wide (VEX-encoded)
+    Avx512,      // Avx2 and AVX-512 F, BW, VL, DQ
     Avx512Vnni,  // and VNNI, VBMI, BF16
+    DotProd,     // 64-bit Arm: SDOT (FEAT_DotProd)
 };
-inline constexpr int kIsaCount = 4;
+inline constexpr int kIsaCount = 6;
 
-std::string_view isa_name(Isa isa);  // "baseline", "avx2", "avx512", "avx512vnni"
+// What every machine with `isa` has too, and whose kernels stand in where `isa` has none of its own.
+constexpr Isa isa_below(Isa isa) {
+    switch (isa) {
+        case Isa::AvxVnni:
+        case Isa::Avx512: return Isa::Avx2;
+        case Isa::Avx512Vnni: return Isa::Avx512;
+        default: return Isa::Baseline;
+    }
+}
+
+std::string_view isa_name(Isa isa);  // "baseline", "avx2", "avxvnni", "avx512", "avx512vnni", "dotprod"
 std::optional<Isa> isa_from_name(std::string_view name);
 
-// The best table this CPU and its operating system can run.
+// Whether this CPU and its operating system can run the table of `isa`.
+bool machine_has(Isa isa);
+// The best of them.
 Isa detected_isa();
 
-// detected_isa(), capped by the environment variable QUOIN_ISA and then by `cap`; a cap above the machine changes
-// nothing.
+// The best that is not above the environment variable QUOIN_ISA nor above `cap`; names of other architectures set no
+// limit.
 Isa effective_isa(std::optional<Isa> cap);
 
 // Processors this process may run on (its affinity mask), at least 1.

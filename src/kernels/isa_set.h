@@ -10,6 +10,7 @@ constexpr unsigned isa_bit(Isa isa) {
 }
 inline constexpr unsigned kOnce = isa_bit(Isa::Baseline);
 inline constexpr unsigned kFloatIsas = isa_bit(Isa::Baseline) | isa_bit(Isa::Avx2) | isa_bit(Isa::Avx512);
-inline constexpr unsigned kIntegerIsas = kFloatIsas | isa_bit(Isa::Avx512Vnni);
+inline constexpr unsigned kIntegerIsas =
+    kFloatIsas | isa_bit(Isa::AvxVnni) | isa_bit(Isa::Avx512Vnni) | isa_bit(Isa::DotProd);
 
 }  // namespace quoin

@@ -8,8 +8,11 @@ namespace quoin {
 extern const KernelTable kernel_table_baseline;
 #if defined(__x86_64__) || defined(_M_X64)
 extern const KernelTable kernel_table_avx2;
+extern const KernelTable kernel_table_avxvnni;
 extern const KernelTable kernel_table_avx512;
 extern const KernelTable kernel_table_avx512vnni;
+#elif defined(__aarch64__)
+extern const KernelTable kernel_table_dotprod;
 #endif
 
 namespace {
@@ -19,8 +22,11 @@ const KernelTable* own_table(Isa isa) {
         case Isa::Baseline: return &kernel_table_baseline;
 #if defined(__x86_64__) || defined(_M_X64)
         case Isa::Avx2: return &kernel_table_avx2;
+        case Isa::AvxVnni: return &kernel_table_avxvnni;
         case Isa::Avx512: return &kernel_table_avx512;
         case Isa::Avx512Vnni: return &kernel_table_avx512vnni;
+#elif defined(__aarch64__)
+        case Isa::DotProd: return &kernel_table_dotprod;
 #endif
         default: return nullptr;
     }
@@ -37,8 +43,9 @@ Tables build_tables() {
         const Isa isa = static_cast<Isa>(i);
         const KernelTable* const own = own_table(isa);
         if (i > 0) {
-            tables.table[i] = tables.table[i - 1];
-            for (int k = 0; k < kKernelCount; ++k) tables.origin[i][k] = tables.origin[i - 1][k];
+            const int below = static_cast<int>(isa_below(isa));
+            tables.table[i] = tables.table[below];
+            for (int k = 0; k < kKernelCount; ++k) tables.origin[i][k] = tables.origin[below][k];
         }
         if (own == nullptr) continue;
 #define QUOIN_KERNEL(result, name, isas, parameters)            \
@@ -67,6 +74,10 @@ constexpr std::string_view kKernelNames[] = {
 
 const KernelTable& kernels(Isa isa) {
     return tables().table[static_cast<int>(isa)];
+}
+
+bool has_table(Isa isa) {
+    return own_table(isa) != nullptr;
 }
 
 std::string_view kernel_name(Kernel kernel) {

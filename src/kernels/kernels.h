@@ -113,12 +113,13 @@ inline constexpr int kKernelCount = 0
     ;
 #undef QUOIN_KERNEL
 
-// The table for `isa`, complete: what an instruction set has no version of comes from the next lower one. An `isa` this
-// build does not have (other architectures have Baseline only) gives the highest below it. The caller vouches that the
-// machine has it: see effective_isa().
+// The table for `isa`, complete: what an instruction set has no version of comes from the one below it (isa_below()).
+// An `isa` of another architecture gives Baseline. The caller vouches that the machine has it: see effective_isa().
 const KernelTable& kernels(Isa isa);
 
 std::string_view kernel_name(Kernel kernel);
+// Whether this build has a table of its own for `isa`.
+bool has_table(Isa isa);
 // Which instruction set's version of `kernel` stands in kernels(isa).
 Isa kernel_isa(Kernel kernel, Isa isa);
 

@@ -5,7 +5,8 @@ namespace {
 
 // Rows that share one conversion of a weight chunk; their sums are 30 KiB of stack.
 constexpr int64_t kRowBlock = 240;
-static_assert(kRowBlock % kFloatTileRows == 0 && kRowBlock % kIntegerTileRows == 0);
+constexpr int64_t kRowStep = 12;
+static_assert(kRowBlock % kRowStep == 0 && kRowStep % kFloatTileRows == 0 && kRowStep % kIntegerTileRows == 0);
 
 QUOIN_INLINE void write_row(const float* sums, const float* bias, const float* residual, int64_t columns, float* dst) {
     for (int64_t c = 0; c < columns; c += kLanes) {
@@ -26,10 +27,14 @@ QUOIN_INLINE void write_row(const float* sums, const float* bias, const float* r
 // Format::accumulate(args, panel, src, rows, sums): sums[rows][32] += src rows x panel.
 template <class Format>
 QUOIN_INLINE void linear(const LinearArgs& args) {
+    if (args.rows == 0) return;
     alignas(64) float sums[kRowBlock * kPanelColumns];
     // Rows outside: a block of rows stays in the second-level cache while the weights stream past it.
-    for (int64_t row = 0; row < args.rows; row += kRowBlock) {
-        const int64_t rows = smaller(args.rows - row, kRowBlock);
+    // All blocks of nearly equal height, whole tiles: a short last one would prepare the weights for a few rows only.
+    const int64_t blocks = (args.rows + kRowBlock - 1) / kRowBlock;
+    const int64_t height = ((args.rows + blocks - 1) / blocks + kRowStep - 1) / kRowStep * kRowStep;
+    for (int64_t row = 0; row < args.rows; row += height) {
+        const int64_t rows = smaller(args.rows - row, height);
         for (int64_t panel = 0; panel < args.panels; ++panel) {
             const int64_t column = panel * kPanelColumns;
             const int64_t columns = smaller(args.columns - column, kPanelColumns);

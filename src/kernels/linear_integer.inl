@@ -12,30 +12,42 @@ namespace {
 constexpr int kGroups = 8;  // of four K each in a run of 32
 constexpr int64_t kRowBytes = kPanelColumns * 4;
 
-// Codes up to 15, 31 or 63 and signed bytes differ only where a dot product can overflow.
-constexpr Bytes bytes_of(const BlockFormat& format) {
-    if constexpr (kDotsAnyBytes) {
-        return Bytes::Any;
-    } else {
-        if (format.values.used || format.low_bits == 8) return Bytes::Signed;
-        const int bits = format.low_bits + format.high_bits;
-        return bits <= 4 ? Bytes::UpTo15 : bits == 5 ? Bytes::UpTo31 : Bytes::UpTo63;
+// How a format's bytes meet the dot product, and what remains to be taken off the sum of products, as a part of Q8Row's
+// offsets (-128 x sums). Unsigned numbers up to a limit and wider ones differ only where a dot product can overflow.
+struct ByteForm {
+    Bytes bytes;
+    int offset;
+};
+constexpr ByteForm byte_form(const BlockFormat& format, Bytes wide) {
+    const ByteForm widest = {wide, wide == Bytes::Any ? kAnyBytesOffset : wide == Bytes::Nibbles ? 128 : 0};
+    if (wide == Bytes::Any) return widest;
+    if (format.values.used) {
+        int magnitude = 0;  // -magnitude .. magnitude - 1
+        for (const int8_t value : format.values.values) {
+            const int needed = value < 0 ? -value : value + 1;
+            magnitude = needed > magnitude ? needed : magnitude;
+        }
+        return magnitude <= 16   ? ByteForm{Bytes::UpTo31, 16}
+               : magnitude <= 32 ? ByteForm{Bytes::UpTo63, 32}
+               : magnitude <= 64 ? ByteForm{Bytes::UpTo127, 64}
+                                 : widest;
     }
+    if (format.low_bits == 8) return widest;
+    const int bits = format.low_bits + format.high_bits;
+    return {bits <= 4 ? Bytes::UpTo15 : bits == 5 ? Bytes::UpTo31 : Bytes::UpTo63, format.offset};
 }
 
-template <DType kType>
+// kWide: the form of bytes that have all 8 bits.
+template <DType kType, Bytes kWide>
 struct Prepare {
     static constexpr BlockFormat kFormat = *find_block_format(kType);
-    static constexpr Bytes kBytes = bytes_of(kFormat);
-    // What remains to be taken off the sum of products, as a part of Q8Row's offsets (-128 x sums).
-    static constexpr int kOffset = kBytes == Bytes::Any      ? kAnyBytesOffset
-                                   : kBytes == Bytes::Signed ? 0
-                                                             : kFormat.offset;
+    static constexpr Bytes kBytes = byte_form(kFormat, kWide).bytes;
+    static constexpr int kOffset = byte_form(kFormat, kWide).offset;
 
     static QUOIN_INLINE Ints prepare(Ints codes) {
         if constexpr (kFormat.values.used) {
             const Ints number = look_up(kFormat.values.values, codes);
-            return kOffset == 0 ? number : xor_ints(number, broadcast_byte(0x80));
+            return kOffset == 0 ? number : add_bytes(number, broadcast_byte(kOffset));
         } else if constexpr (kFormat.offset == kOffset) {
             return codes;
         } else if constexpr (kFormat.offset == 128) {
@@ -45,20 +57,22 @@ struct Prepare {
         }
     }
 
-    // use(group, bytes) for the eight groups of 32 values; `rows`: lane of the first column in the planes.
+    // use(group, bytes) for the eight groups of 32 values in their order; `rows`: lane of the first column in the
+    // planes.
     template <class Use>
     static QUOIN_INLINE void for_groups(const std::byte* rows, Use use) {
         constexpr int kLow = kFormat.low_bits;
         constexpr int kHigh = kFormat.high_bits;
         Ints high[kHigh == 0 ? 1 : kHigh];
         for (int p = 0; p < kHigh; ++p) high[p] = load_ints(rows + (kLow + p) * kRowBytes);
-        for_constant<kLow>([&](auto row) QUOIN_LAMBDA_INLINE {
-            const Ints low = load_ints(rows + row * kRowBytes);
-            for_constant<8 / kLow>([&](auto part) QUOIN_LAMBDA_INLINE {
+        Ints low[kLow];
+        for (int p = 0; p < kLow; ++p) low[p] = load_ints(rows + p * kRowBytes);
+        for_constant<8 / kLow>([&](auto part) QUOIN_LAMBDA_INLINE {
+            for_constant<kLow>([&](auto row) QUOIN_LAMBDA_INLINE {
                 constexpr int kGroup = row + part * kLow;
-                Ints codes = low;
+                Ints codes = low[row];
                 if constexpr (kLow != 8) {
-                    codes = and_ints(shift_words<-(part * kLow)>(low), broadcast_byte((1 << kLow) - 1));
+                    codes = and_ints(shift_words<-(part * kLow)>(codes), broadcast_byte((1 << kLow) - 1));
                 }
                 if constexpr (kHigh != 0) {
                     constexpr int kShift = kLow - kGroup / kHigh * kHigh;
@@ -132,15 +146,22 @@ struct TileKind {
     static constexpr int kRuns = kRunCount;  // with a scale of their own in 32 values
     static constexpr bool kMinimum = kWithMinimum;
 };
-template <DType kType>
-using TileKindOf = TileKind<Prepare<kType>::kBytes, ScaleReader<kType>::kRuns, ScaleReader<kType>::kMinimum>;
+template <DType kType, class Prepare>
+using TileKindOf = TileKind<Prepare::kBytes, ScaleReader<kType>::kRuns, ScaleReader<kType>::kMinimum>;
 
-// Runs of 32 prepared in the first-level cache: 16 KiB of bytes and their scales.
+// For many rows, and for few, where splitting bytes costs more than it saves.
+constexpr int64_t kManyRows = 24;
+template <DType kType>
+using PrepareMany = Prepare<kType, kWideBytes>;
+template <DType kType>
+using PrepareFew = Prepare<kType, kWideBytes == Bytes::Nibbles ? Bytes::Signed : kWideBytes>;
+
+// Runs of 32 prepared in the first-level cache: 16 KiB of bytes (32 in two planes) and their scales.
 constexpr int64_t kChunkParts = 16;
 constexpr int64_t kPartBytes = 32 * kPanelColumns;
 
 struct Chunk {
-    alignas(64) std::byte bytes[kChunkParts * kPartBytes];
+    alignas(64) std::byte bytes[kChunkParts * kPartBytes * planes_of(kWideBytes)];
     alignas(64) float scales[kChunkParts * 2 * kPanelColumns];
     alignas(64) float minima[kChunkParts * 2 * kPanelColumns];
 };
@@ -188,6 +209,7 @@ template <int R, int V, class Kind>
 [[gnu::noinline]] void integer_tile(const IntegerTile& tile) {
     using Dot = ByteDot<Kind::kBytes, !Kind::kMinimum>;
     constexpr int kRuns = Kind::kRuns;
+    constexpr int kPlanes = planes_of(Kind::kBytes);
     constexpr int64_t kGroupParts = kActivationBlock / 32;
     const std::byte* bytes = tile.chunk->bytes + tile.column * 4;
     const float* scales = tile.chunk->scales + tile.column;
@@ -208,8 +230,12 @@ template <int R, int V, class Kind>
                 }
                 for_constant<kGroups / kRuns>([&](auto step) QUOIN_LAMBDA_INLINE {
                     constexpr int kGroup = run * (kGroups / kRuns) + step;
-                    Ints w[V];
-                    for (int v = 0; v < V; ++v) w[v] = load_ints(bytes + kGroup * kRowBytes + v * kVectorBytes);
+                    Ints w[V][kPlanes];
+                    for (int v = 0; v < V; ++v) {
+                        for (int p = 0; p < kPlanes; ++p) {
+                            w[v][p] = load_ints(bytes + (kGroup * kPlanes + p) * kRowBytes + v * kVectorBytes);
+                        }
+                    }
                     for (int r = 0; r < R; ++r) {
                         const Ints a = broadcast_quad(group + r * stride + part * 32 + 4 * kGroup);
                         for (int v = 0; v < V; ++v) dot[r][v].template step<step, kGroups / kRuns>(w[v], a);
@@ -234,7 +260,7 @@ template <int R, int V, class Kind>
                     }
                 }
             });
-            bytes += kPartBytes;
+            bytes += kPlanes * kPartBytes;
             scales += kRuns * kPanelColumns;
             minima += kRuns * kPanelColumns;
         };
@@ -264,8 +290,10 @@ constexpr int64_t kFewTiles = 4;
 
 template <class Kind>
 [[gnu::noinline]] void integer_tiles(int64_t rows, const IntegerTile& whole) {
+    // A tile of two planes has two integer accumulators where others have one.
+    constexpr int kVectors = kIntegerTileVectors / planes_of(Kind::kBytes);
     const int64_t tiles = (rows + kIntegerTileRows - 1) / kIntegerTileRows;
-    for (int64_t v = 0; v < kPanelVectors; v += kIntegerTileVectors) {
+    for (int64_t v = 0; v < kPanelVectors; v += kVectors) {
         IntegerTile tile = whole;
         tile.column = v * kLanes;
         tile.sums += tile.column;
@@ -278,7 +306,7 @@ template <class Kind>
             const int64_t height = (left + t - 1) / t;
             if (tile.ahead >= tile.ahead_end) tile.ahead_lines = 0;
             for (int64_t i = 0; i < between; ++i) __builtin_prefetch(tile.ahead + i * 64, 0, 2);
-            integer_tile_of<kIntegerTileRows, kIntegerTileVectors, Kind>(height, tile);
+            integer_tile_of<kIntegerTileRows, kVectors, Kind>(height, tile);
             tile.rows += height * tile.row_stride;
             tile.sums += height * kPanelColumns;
             tile.ahead += (between + tile.ahead_lines * tile.parts) * 64;
@@ -316,8 +344,10 @@ struct IntegerPanel {
 
     // Parts [begin, begin + count) of the panel; begin and count in whole blocks. Asks for the lines from `ahead` to
     // `ahead_end`, some with every part.
+    template <class Prepare>
     static QUOIN_INLINE void prepare(const std::byte* panel, int64_t begin, int64_t count, const std::byte* ahead,
                                      const std::byte* ahead_end, Chunk& chunk) {
+        constexpr int kPlanes = planes_of(Prepare::kBytes);
         std::byte* bytes = chunk.bytes;
         float* scales = chunk.scales;
         float* minima = chunk.minima;
@@ -330,8 +360,15 @@ struct IntegerPanel {
                 ask_near_ahead<kBytesPerPart>(block + part * kBytesPerPart);
                 const std::byte* const codes = block + part * Place::kCodeBytes;
                 for (int v = 0; v < kPanelVectors; ++v) {
-                    Prepare<kType>::for_groups(codes + v * kVectorBytes, [&](auto group, Ints w) QUOIN_LAMBDA_INLINE {
-                        store_ints(bytes + group * kRowBytes + v * kVectorBytes, w);
+                    Prepare::for_groups(codes + v * kVectorBytes, [&](auto group, Ints w) QUOIN_LAMBDA_INLINE {
+                        std::byte* const to = bytes + group * kPlanes * kRowBytes + v * kVectorBytes;
+                        if constexpr (kPlanes == 2) {
+                            const Ints nibble = broadcast_byte(15);
+                            store_ints(to, and_ints(w, nibble));
+                            store_ints(to + kRowBytes, and_ints(shift_words<-4>(w), nibble));
+                        } else {
+                            store_ints(to, w);
+                        }
                     });
                     Floats scale[2];
                     Floats minimum[2];
@@ -341,7 +378,7 @@ struct IntegerPanel {
                         if constexpr (Reader::kMinimum) store(minima + i * kPanelColumns + v * kLanes, minimum[i]);
                     }
                 }
-                bytes += kPartBytes;
+                bytes += kPlanes * kPartBytes;
                 scales += Reader::kRuns * kPanelColumns;
                 minima += Reader::kRuns * kPanelColumns;
             }
@@ -353,7 +390,8 @@ struct IntegerPanel {
     static QUOIN_INLINE void multiply_rows(const std::byte* panel, int64_t column, int64_t parts, const std::byte* rows,
                                            int64_t stride, float* sums) {
         constexpr bool kMinimum = Reader::kMinimum;
-        using Dot = ByteDot<Prepare<kType>::kBytes, !kMinimum>;
+        using Prepare = PrepareFew<kType>;
+        using Dot = ByteDot<Prepare::kBytes, !kMinimum>;
         constexpr int kRuns = Reader::kRuns;
         constexpr int64_t kGroupParts = kActivationBlock / 32;
         Floats total[R][V];
@@ -376,15 +414,14 @@ struct IntegerPanel {
                 for (int r = 0; r < R; ++r) {
                     for (int i = 0; i < kRuns; ++i) dot[r][i].begin(offset_of<kRuns>(group + r * stride, part, i));
                 }
-                Prepare<kType>::for_groups(block + in_block * Place::kCodeBytes + first_column * 4,
-                                           [&](auto index, Ints w) QUOIN_LAMBDA_INLINE {
-                                               constexpr int kSteps = kGroups / kRuns;
-                                               for (int r = 0; r < R; ++r) {
-                                                   const Ints a =
-                                                       broadcast_quad(group + r * stride + part * 32 + 4 * index);
-                                                   dot[r][index / kSteps].any_step(w, a);
-                                               }
-                                           });
+                Prepare::for_groups(block + in_block * Place::kCodeBytes + first_column * 4,
+                                    [&](auto index, Ints w) QUOIN_LAMBDA_INLINE {
+                                        constexpr int kSteps = kGroups / kRuns;
+                                        for (int r = 0; r < R; ++r) {
+                                            const Ints a = broadcast_quad(group + r * stride + part * 32 + 4 * index);
+                                            dot[r][index / kSteps].template step<index % kSteps, kSteps>(&w, a);
+                                        }
+                                    });
                 Floats scale[2];
                 Floats minimum[2] = {zeros(), zeros()};
                 Reader::read(block, in_block, first_column, scale, minimum);
@@ -392,7 +429,7 @@ struct IntegerPanel {
                     const std::byte* const row = group + r * stride;
                     for (int i = 0; i < kRuns; ++i) {
                         const Floats sum = kMinimum ? sum_of_run<kRuns>(row, part, i) : zeros();
-                        const Ints product = dot[r][i].end(offset_of<kRuns>(row, part, i), Prepare<kType>::kOffset);
+                        const Ints product = dot[r][i].end(offset_of<kRuns>(row, part, i), Prepare::kOffset);
                         acc[r][v] = add_run<kMinimum>(acc[r][v], product, scale[i], minimum[i], sum);
                     }
                 }
@@ -426,13 +463,10 @@ struct IntegerPanel {
         }
     }
 
-    static void accumulate(const LinearArgs& args, const std::byte* panel, const std::byte* src, int64_t rows,
-                           float* sums) {
+    template <class Prepare>
+    static void multiply_tiles(const LinearArgs& args, const std::byte* panel, const std::byte* src, int64_t rows,
+                               float* sums) {
         const int64_t parts = args.inner / 32;
-        if (rows <= kRegisterRows) {
-            multiply_rows_of<kRegisterRows>(rows, panel, args, src, sums);
-            return;
-        }
         // With few rows short chunks, and both halves of the work ask for what comes later, so that neither leaves
         // memory idle; with many rows the tiles have time enough.
         const bool few = rows <= 2 * kIntegerTileRows;
@@ -440,7 +474,7 @@ struct IntegerPanel {
         Chunk chunk;
         IntegerTile tile = {};
         tile.chunk = &chunk;
-        tile.offset = Prepare<kType>::kOffset;
+        tile.offset = Prepare::kOffset;
         tile.rows = src;
         tile.row_stride = args.src_stride;
         tile.sums = sums;
@@ -451,9 +485,20 @@ struct IntegerPanel {
             const std::byte* const ahead = panel + begin / kParts * Place::kBytes + larger(bytes, kFarAhead);
             tile.ahead_end = ahead + bytes;
             tile.ahead = few ? ahead + bytes / 2 : ahead;
-            prepare(panel, begin, tile.parts, ahead, tile.ahead, chunk);
-            integer_tiles<TileKindOf<kType>>(rows, tile);
+            prepare<Prepare>(panel, begin, tile.parts, ahead, tile.ahead, chunk);
+            integer_tiles<TileKindOf<kType, Prepare>>(rows, tile);
             tile.rows += chunk_parts / (kActivationBlock / 32) * kActivationBlockBytes;
+        }
+    }
+
+    static void accumulate(const LinearArgs& args, const std::byte* panel, const std::byte* src, int64_t rows,
+                           float* sums) {
+        if (rows <= kRegisterRows) {
+            multiply_rows_of<kRegisterRows>(rows, panel, args, src, sums);
+        } else if (rows < kManyRows) {
+            multiply_tiles<PrepareFew<kType>>(args, panel, src, rows, sums);
+        } else {
+            multiply_tiles<PrepareMany<kType>>(args, panel, src, rows, sums);
         }
     }
 };

@@ -1,6 +1,6 @@
 // The vocabulary the kernels are written in: vectors of floats and 32-bit integers of this instruction set's width,
-// and the words no portable library has (u8 x s8 dot product, half loads, first-n loads and stores). Three files give
-// it for SSE2/portable, AVX2 and AVX-512; nothing else in the kernels names an intrinsic.
+// and the words no portable library has (u8 x s8 dot product, half loads, first-n loads and stores). Four files give it
+// for SSE2/portable, AVX2, AVX-512 and NEON; nothing else in the kernels names an intrinsic.
 //
 // Floats support + - * / by operator. min and max return their second operand when either is NaN.
 #pragma once
@@ -17,8 +17,12 @@ namespace {
 
 // What the bytes of a weight may be when they meet a dot product (linear_integer.inl). Any: what this instruction set
 // multiplies without limits. The others are for instruction sets that add pairs of products in 16 bits: unsigned bytes
-// up to a limit that says how many pairs fit, or signed ones.
-enum class Bytes { Any, UpTo15, UpTo31, UpTo63, Signed };
+// up to a limit that says how many pairs fit, signed ones, or number + 128 as two planes of nibbles, low and high.
+enum class Bytes { Any, UpTo15, UpTo31, UpTo63, UpTo127, Signed, Nibbles };
+// Vectors of prepared weights that one step of a dot product takes.
+constexpr int planes_of(Bytes bytes) {
+    return bytes == Bytes::Nibbles ? 2 : 1;
+}
 
 }  // namespace
 }  // namespace quoin
@@ -29,9 +33,18 @@ enum class Bytes { Any, UpTo15, UpTo31, UpTo63, Signed };
 #elif defined(QUOIN_ISA_AVX512)
 #define QUOIN_TABLE kernel_table_avx512
 #include "kernels/simd_avx512.h"
+#elif defined(QUOIN_ISA_AVXVNNI)
+#define QUOIN_TABLE kernel_table_avxvnni
+#include "kernels/simd_avx2.h"
 #elif defined(QUOIN_ISA_AVX2)
 #define QUOIN_TABLE kernel_table_avx2
 #include "kernels/simd_avx2.h"
+#elif defined(QUOIN_ISA_DOTPROD)
+#define QUOIN_TABLE kernel_table_dotprod
+#include "kernels/simd_neon.h"
+#elif defined(__aarch64__) && !defined(__AARCH64EB__)
+#define QUOIN_TABLE kernel_table_baseline
+#include "kernels/simd_neon.h"
 #else
 #define QUOIN_TABLE kernel_table_baseline
 #include "kernels/simd_baseline.h"
@@ -52,6 +65,8 @@ QUOIN_INLINE void for_constant(Body body) {
         for_constant<kCount, kNext + 1>(body);
     }
 }
+
+constexpr bool kDotsAnyBytes = kWideBytes == Bytes::Any;
 
 // Vectors that make one row of a panel, and bytes of a vector.
 constexpr int kPanelVectors = static_cast<int>(kPanelColumns / kLanes);

@@ -1,4 +1,5 @@
-// The vocabulary of simd.h in AVX2, FMA and F16C. What the words mean stands in simd_avx512.h.
+// The vocabulary of simd.h in AVX2, FMA and F16C, with AVX-VNNI when compiled for it. What the words mean stands in
+// simd_avx512.h.
 #pragma once
 
 #include <immintrin.h>
@@ -8,7 +9,11 @@
 namespace quoin {
 namespace {
 
+#if defined(QUOIN_ISA_AVXVNNI)
+constexpr Isa kThisIsa = Isa::AvxVnni;
+#else
 constexpr Isa kThisIsa = Isa::Avx2;
+#endif
 
 using Floats = __m256;
 using Ints = __m256i;
@@ -215,8 +220,32 @@ QUOIN_INLINE Ints broadcast_quad(const std::byte* p) {
     __builtin_memcpy(&quad, p, 4);
     return _mm256_set1_epi32(quad);
 }
+#if defined(QUOIN_ISA_AVXVNNI)
+// Dot products of 16 or 32 bytes of weights and activations in steps of 4 to a lane. `offset`: -128 x the sum of the
+// activations, as it stands in Q8Row.
+constexpr Bytes kWideBytes = Bytes::Any;
+constexpr int kAnyBytesOffset = 128;  // unsigned bytes: number + 128
+template <Bytes, bool>
+struct ByteDot {
+    Ints state;
+    QUOIN_INLINE void begin(const std::byte* offset) { state = broadcast_quad(offset); }
+    template <int, int>
+    QUOIN_INLINE void step(const Ints* weights, Ints activations) {
+        any_step(*weights, activations);
+    }
+    QUOIN_INLINE void any_step(Ints weights, Ints activations) {
+        state = _mm256_dpbusd_avx_epi32(state, weights, activations);
+    }
+    QUOIN_INLINE Ints end(const std::byte*, int) const { return state; }
+};
+#else
+// Sums in the order in which they are written: GCC else makes parallel chains of them, and spills all the parts.
+QUOIN_INLINE Ints in_order(Ints x) {
+    asm("" : "+x"(x));
+    return x;
+}
 QUOIN_INLINE Ints add_words(Ints a, Ints b) {
-    return _mm256_add_epi16(a, b);
+    return in_order(_mm256_add_epi16(a, b));
 }
 QUOIN_INLINE Ints add_pairs(Ints words) {
     return _mm256_madd_epi16(words, _mm256_set1_epi16(1));
@@ -224,7 +253,9 @@ QUOIN_INLINE Ints add_pairs(Ints words) {
 QUOIN_INLINE Ints shift_right_by(Ints x, int bits) {
     return _mm256_sra_epi32(x, _mm_cvtsi32_si128(bits));
 }
-constexpr bool kDotsAnyBytes = false;
+// Tiles take bytes of 8 bits as two nibbles: twice vpmaddubsw with sums in 16 bits costs less than vpsignb and vpmaddwd
+// for each of its results (2.5 instead of 3.6 instructions on the two ports that multiply).
+constexpr Bytes kWideBytes = Bytes::Nibbles;
 constexpr int kAnyBytesOffset = 0;
 template <Bytes kBytes, bool kOffset>
 struct ByteDot {
@@ -238,14 +269,14 @@ struct ByteDot {
 
     QUOIN_INLINE void begin(const std::byte*) { pairs = sum = broadcast_int(0); }
     template <int kStep, int kSteps>
-    QUOIN_INLINE void step(Ints weights, Ints activations) {
-        const Ints products = multiply(weights, activations);
+    QUOIN_INLINE void step(const Ints* weights, Ints activations) {
+        const Ints products = multiply(*weights, activations);
         pairs = kStep % kFit == 0 ? products : add_words(pairs, products);
-        if constexpr (kStep % kFit == kFit - 1 || kStep == kSteps - 1) sum = add_ints(sum, add_pairs(pairs));
+        if constexpr (kStep % kFit == kFit - 1 || kStep == kSteps - 1) sum = in_order(add_ints(sum, add_pairs(pairs)));
     }
     // Steps in any order.
     QUOIN_INLINE void any_step(Ints weights, Ints activations) {
-        sum = add_ints(sum, add_pairs(multiply(weights, activations)));
+        sum = in_order(add_ints(sum, add_pairs(multiply(weights, activations))));
     }
     // weight = byte - taken_off, a power of two.
     QUOIN_INLINE Ints end(const std::byte* offset, int taken_off) const {
@@ -268,6 +299,28 @@ private:
     }
 };
 
+template <bool kOffset>
+struct ByteDot<Bytes::Nibbles, kOffset> {
+    Ints low;
+    Ints high;
+
+    QUOIN_INLINE void begin(const std::byte*) { low = high = broadcast_int(0); }
+    // Eight pairs of products of nibbles stay below 32768 together.
+    template <int kStep, int kSteps>
+    QUOIN_INLINE void step(const Ints* weights, Ints activations) {
+        static_assert(kSteps <= 8);
+        const Ints low_products = _mm256_maddubs_epi16(weights[0], activations);
+        const Ints high_products = _mm256_maddubs_epi16(weights[1], activations);
+        low = kStep == 0 ? low_products : add_words(low, low_products);
+        high = kStep == 0 ? high_products : add_words(high, high_products);
+    }
+    QUOIN_INLINE Ints end(const std::byte* offset, int) const {
+        const Ints sixteen = _mm256_madd_epi16(high, _mm256_set1_epi16(16));
+        return add_ints(add_ints(sixteen, add_pairs(low)), broadcast_quad(offset));
+    }
+};
+#endif
+
 // ---- Pairs of 16-bit integers (attention) ----
 QUOIN_INLINE Ints widen_bytes(const std::byte* p) {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
@@ -282,7 +335,11 @@ QUOIN_INLINE void opaque(T& x) {
     asm volatile("" : "+x"(x));
 }
 QUOIN_INLINE Ints probe_int8_step(Ints acc, Ints a, Ints b) {
+#if defined(QUOIN_ISA_AVXVNNI)
+    return _mm256_dpbusd_avx_epi32(acc, a, b);
+#else
     return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1)));
+#endif
 }
 constexpr bool kHasBf16Dot = false;
 QUOIN_INLINE Floats probe_bf16_step(Floats acc, Ints, Ints) {

@@ -225,15 +225,15 @@ QUOIN_INLINE Ints broadcast_quad(const std::byte* p) {
 #if defined(QUOIN_ISA_AVX512VNNI)
 // Dot products of 16 or 32 bytes of weights and activations in steps of 4 to a lane. `offset`: -128 x the sum of the
 // activations, as it stands in Q8Row.
-constexpr bool kDotsAnyBytes = true;
+constexpr Bytes kWideBytes = Bytes::Any;
 constexpr int kAnyBytesOffset = 128;  // unsigned bytes: number + 128
 template <Bytes, bool>
 struct ByteDot {
     Ints state;
     QUOIN_INLINE void begin(const std::byte* offset) { state = broadcast_quad(offset); }
     template <int, int>
-    QUOIN_INLINE void step(Ints weights, Ints activations) {
-        any_step(weights, activations);
+    QUOIN_INLINE void step(const Ints* weights, Ints activations) {
+        any_step(*weights, activations);
     }
     QUOIN_INLINE void any_step(Ints weights, Ints activations) {
         state = _mm512_dpbusd_epi32(state, weights, activations);
@@ -255,7 +255,7 @@ QUOIN_INLINE Ints multiply_signed(Ints weights, Ints activations) {
     const __m512i activation = _mm512_mask_sub_epi8(activations, negative, _mm512_setzero_si512(), activations);
     return _mm512_maddubs_epi16(_mm512_abs_epi8(weights), activation);
 }
-constexpr bool kDotsAnyBytes = false;
+constexpr Bytes kWideBytes = Bytes::Signed;
 constexpr int kAnyBytesOffset = 0;
 template <Bytes kBytes, bool kOffset>
 struct ByteDot {
@@ -269,8 +269,8 @@ struct ByteDot {
 
     QUOIN_INLINE void begin(const std::byte*) { pairs = sum = broadcast_int(0); }
     template <int kStep, int kSteps>
-    QUOIN_INLINE void step(Ints weights, Ints activations) {
-        const Ints products = multiply(weights, activations);
+    QUOIN_INLINE void step(const Ints* weights, Ints activations) {
+        const Ints products = multiply(*weights, activations);
         pairs = kStep % kFit == 0 ? products : add_words(pairs, products);
         if constexpr (kStep % kFit == kFit - 1 || kStep == kSteps - 1) sum = add_ints(sum, add_pairs(pairs));
     }

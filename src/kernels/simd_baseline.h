@@ -278,15 +278,15 @@ QUOIN_INLINE Ints byte_dot(Ints state, Ints weights, Ints activations) {
 }
 // Dot products of 16 or 32 bytes of weights and activations in steps of 4 to a lane. `offset`: -128 x the sum of the
 // activations, as it stands in Q8Row.
-constexpr bool kDotsAnyBytes = true;
+constexpr Bytes kWideBytes = Bytes::Any;
 constexpr int kAnyBytesOffset = 128;  // unsigned bytes: number + 128
 template <Bytes, bool>
 struct ByteDot {
     Ints state;
     QUOIN_INLINE void begin(const std::byte* offset) { state = broadcast_quad(offset); }
     template <int, int>
-    QUOIN_INLINE void step(Ints weights, Ints activations) {
-        any_step(weights, activations);
+    QUOIN_INLINE void step(const Ints* weights, Ints activations) {
+        any_step(*weights, activations);
     }
     QUOIN_INLINE void any_step(Ints weights, Ints activations) { state = byte_dot(state, weights, activations); }
     QUOIN_INLINE Ints end(const std::byte*, int) const { return state; }

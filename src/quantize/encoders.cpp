@@ -14,7 +14,7 @@ namespace {
 const EncoderTable& table_of([[maybe_unused]] Isa isa) {
 #if defined(__x86_64__) || defined(_M_X64)
     if (isa >= Isa::Avx512) return encoder_table_avx512;
-    if (isa == Isa::Avx2) return encoder_table_avx2;
+    if (isa >= Isa::Avx2) return encoder_table_avx2;
 #endif
     return encoder_table_baseline;
 }

@@ -157,7 +157,7 @@ TEST_CASE("a message nobody wants is not even made") {
 // ---- Instruction sets
 
 TEST_CASE("instruction sets have names in rising order") {
-    const std::vector<std::string> names = {"baseline", "avx2", "avx512", "avx512vnni"};
+    const std::vector<std::string> names = {"baseline", "avx2", "avxvnni", "avx512", "avx512vnni", "dotprod"};
     REQUIRE(names.size() == kIsaCount);
     for (int number = 0; number < kIsaCount; ++number) {
         const auto isa = static_cast<Isa>(number);
@@ -183,20 +183,46 @@ private:
     std::optional<std::string> old_;
 };
 
+TEST_CASE("what a machine has, it has with all below it") {
+    CHECK(machine_has(Isa::Baseline));
+    for (int number = 0; number < kIsaCount; ++number) {
+        const auto isa = static_cast<Isa>(number);
+        CHECK(isa_below(isa) <= isa);
+        if (machine_has(isa)) CHECK(machine_has(isa_below(isa)));
+    }
+}
+
+#if defined(__aarch64__)
+constexpr Isa highest_isa = Isa::DotProd;
+constexpr Isa foreign_isa = Isa::Avx2;
+#else
+constexpr Isa highest_isa = Isa::Avx512Vnni;
+constexpr Isa foreign_isa = Isa::DotProd;
+#endif
+
+TEST_CASE("every instruction set of the machine can be asked for by name") {
+    const IsaVariable none(nullptr);
+    for (int number = 0; number < kIsaCount; ++number) {
+        const auto isa = static_cast<Isa>(number);
+        if (machine_has(isa)) CHECK(effective_isa(isa) == isa);
+    }
+}
+
 TEST_CASE("the instruction set is the machine's, or a lower one that was asked for") {
     {
         const IsaVariable none(nullptr);
         CHECK(effective_isa({}) == detected_isa());
         CHECK(effective_isa(Isa::Baseline) == Isa::Baseline);
-        CHECK(effective_isa(Isa::Avx512Vnni) == detected_isa());
+        CHECK(effective_isa(highest_isa) == detected_isa());
+        CHECK(effective_isa(foreign_isa) == detected_isa());
     }
     {
         const IsaVariable lowest("baseline");
         CHECK(effective_isa({}) == Isa::Baseline);
-        CHECK(effective_isa(Isa::Avx512Vnni) == Isa::Baseline);
+        CHECK(effective_isa(highest_isa) == Isa::Baseline);
     }
     {
-        const IsaVariable highest("avx512vnni");
+        const IsaVariable highest(isa_name(highest_isa).data());
         CHECK(effective_isa({}) == detected_isa());
     }
     const IsaVariable unknown("mmx");

@@ -22,7 +22,9 @@ namespace quoin::test {
 
 inline std::vector<Isa> machine_isas() {
     std::vector<Isa> isas;
-    for (int i = 0; i <= static_cast<int>(detected_isa()); ++i) isas.push_back(static_cast<Isa>(i));
+    for (int i = 0; i < kIsaCount; ++i) {
+        if (machine_has(static_cast<Isa>(i))) isas.push_back(static_cast<Isa>(i));
+    }
     return isas;
 }
 
