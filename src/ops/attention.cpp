@@ -124,8 +124,7 @@ Result<std::unique_ptr<PreparedNode>> prepare_cache_update(const PrepareContext&
     if (heads <= 0) return context.fail(StatusCode::InvalidModel, "kv_num_heads is missing");
     const bool keys = context.node.string("kind", "") == "keys";
     const bool interleaved = context.node.integer("interleaved", 0) != 0;
-    return std::unique_ptr<PreparedNode>(
-        std::make_unique<CacheUpdate>(context.kernels(), keys, heads, interleaved));
+    return std::unique_ptr<PreparedNode>(std::make_unique<CacheUpdate>(context.kernels(), keys, heads, interleaved));
 }
 
 // ---- CachedAttention ------------------------------------------------------------------------------------------
