@@ -13,6 +13,7 @@
 
 #include "core/cpu_info.h"
 #include "kernels/layout.h"
+#include "kernels/window.h"
 
 namespace quoin {
 
