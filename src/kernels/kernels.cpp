@@ -1,36 +1,51 @@
 #include "kernels/kernels.h"
 
-#include "kernels/isa_set.h"
+#include <algorithm>
 
 namespace quoin {
 
-// Each defined by isa.cpp, compiled for that instruction set; null where it has no version of its own.
-extern const KernelTable kernel_table_baseline;
+// Each defined by groups/<group>.cpp, compiled for that instruction set. A kernel is null where the instruction set has
+// no version of its own, or where it belongs to another group.
+#define QUOIN_KERNEL_GROUP(group) extern const KernelTable kernel_table_baseline_##group;
+#include "kernels/kernel_groups.inc"
+#undef QUOIN_KERNEL_GROUP
 #if defined(__x86_64__) || defined(_M_X64)
-extern const KernelTable kernel_table_avx2;
-extern const KernelTable kernel_table_avxvnni;
-extern const KernelTable kernel_table_avx512;
-extern const KernelTable kernel_table_avx512vnni;
+#define QUOIN_KERNEL_GROUP(group)                          \
+    extern const KernelTable kernel_table_avx2_##group;    \
+    extern const KernelTable kernel_table_avxvnni_##group; \
+    extern const KernelTable kernel_table_avx512_##group;  \
+    extern const KernelTable kernel_table_avx512vnni_##group;
+#include "kernels/kernel_groups.inc"
+#undef QUOIN_KERNEL_GROUP
 #elif defined(__aarch64__)
-extern const KernelTable kernel_table_dotprod;
+#define QUOIN_KERNEL_GROUP(group) extern const KernelTable kernel_table_dotprod_##group;
+#include "kernels/kernel_groups.inc"
+#undef QUOIN_KERNEL_GROUP
 #endif
 
 namespace {
 
-const KernelTable* own_table(Isa isa) {
-    switch (isa) {
-        case Isa::Baseline: return &kernel_table_baseline;
+struct GroupTable {
+    Isa isa;
+    const KernelTable* table;
+};
+
+constexpr GroupTable kGroupTables[] = {
+#define QUOIN_KERNEL_GROUP(group) {Isa::Baseline, &kernel_table_baseline_##group},
+#include "kernels/kernel_groups.inc"
+#undef QUOIN_KERNEL_GROUP
 #if defined(__x86_64__) || defined(_M_X64)
-        case Isa::Avx2: return &kernel_table_avx2;
-        case Isa::AvxVnni: return &kernel_table_avxvnni;
-        case Isa::Avx512: return &kernel_table_avx512;
-        case Isa::Avx512Vnni: return &kernel_table_avx512vnni;
+#define QUOIN_KERNEL_GROUP(group)                                                           \
+    {Isa::Avx2, &kernel_table_avx2_##group}, {Isa::AvxVnni, &kernel_table_avxvnni_##group}, \
+        {Isa::Avx512, &kernel_table_avx512_##group}, {Isa::Avx512Vnni, &kernel_table_avx512vnni_##group},
+#include "kernels/kernel_groups.inc"
+#undef QUOIN_KERNEL_GROUP
 #elif defined(__aarch64__)
-        case Isa::DotProd: return &kernel_table_dotprod;
+#define QUOIN_KERNEL_GROUP(group) {Isa::DotProd, &kernel_table_dotprod_##group},
+#include "kernels/kernel_groups.inc"
+#undef QUOIN_KERNEL_GROUP
 #endif
-        default: return nullptr;
-    }
-}
+};
 
 struct Tables {
     KernelTable table[kIsaCount];
@@ -41,13 +56,13 @@ Tables build_tables() {
     Tables tables = {};
     for (int i = 0; i < kIsaCount; ++i) {
         const Isa isa = static_cast<Isa>(i);
-        const KernelTable* const own = own_table(isa);
         if (i > 0) {
             const int below = static_cast<int>(isa_below(isa));
             tables.table[i] = tables.table[below];
             for (int k = 0; k < kKernelCount; ++k) tables.origin[i][k] = tables.origin[below][k];
         }
-        if (own == nullptr) continue;
+        for (const auto& [group_isa, own] : kGroupTables) {
+            if (group_isa != isa) continue;
 #define QUOIN_KERNEL(result, name, isas, parameters)            \
     if (own->name != nullptr) {                                 \
         tables.table[i].name = own->name;                       \
@@ -55,6 +70,7 @@ Tables build_tables() {
     }
 #include "kernels/kernel_list.inc"
 #undef QUOIN_KERNEL
+        }
     }
     return tables;
 }
@@ -77,7 +93,7 @@ const KernelTable& kernels(Isa isa) {
 }
 
 bool has_table(Isa isa) {
-    return own_table(isa) != nullptr;
+    return std::ranges::any_of(kGroupTables, [&](const GroupTable& table) { return table.isa == isa; });
 }
 
 std::string_view kernel_name(Kernel kernel) {

@@ -503,12 +503,5 @@ struct IntegerPanel {
     }
 };
 
-#define QUOIN_BLOCK_FORMAT(type, name)           \
-    void linear_##name(const LinearArgs& args) { \
-        linear<IntegerPanel<DType::type>>(args); \
-    }
-#include "kernels/block_formats.inc"
-#undef QUOIN_BLOCK_FORMAT
-
 }  // namespace
 }  // namespace quoin

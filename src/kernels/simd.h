@@ -28,25 +28,18 @@ constexpr int planes_of(Bytes bytes) {
 }  // namespace quoin
 
 #if defined(QUOIN_ISA_AVX512VNNI)
-#define QUOIN_TABLE kernel_table_avx512vnni
 #include "kernels/simd_avx512.h"
 #elif defined(QUOIN_ISA_AVX512)
-#define QUOIN_TABLE kernel_table_avx512
 #include "kernels/simd_avx512.h"
 #elif defined(QUOIN_ISA_AVXVNNI)
-#define QUOIN_TABLE kernel_table_avxvnni
 #include "kernels/simd_avx2.h"
 #elif defined(QUOIN_ISA_AVX2)
-#define QUOIN_TABLE kernel_table_avx2
 #include "kernels/simd_avx2.h"
 #elif defined(QUOIN_ISA_DOTPROD)
-#define QUOIN_TABLE kernel_table_dotprod
 #include "kernels/simd_neon.h"
 #elif defined(__aarch64__) && !defined(__AARCH64EB__)
-#define QUOIN_TABLE kernel_table_baseline
 #include "kernels/simd_neon.h"
 #else
-#define QUOIN_TABLE kernel_table_baseline
 #include "kernels/simd_baseline.h"
 #endif
 

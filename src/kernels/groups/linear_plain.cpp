@@ -1,0 +1,25 @@
+// Linear over block formats whose numbers are evenly spaced or looked up one by one.
+#include "kernels/groups/begin.h"
+
+// Later files use earlier ones.
+// clang-format off
+#include "kernels/panel_block.inl"
+#include "kernels/linear.inl"
+#include "kernels/linear_integer.inl"
+// clang-format on
+
+namespace quoin {
+namespace {
+
+#define QUOIN_BLOCK_FORMAT(type, name)           \
+    void linear_##name(const LinearArgs& args) { \
+        linear<IntegerPanel<DType::type>>(args); \
+    }
+#include "kernels/block_formats_plain.inc"
+#undef QUOIN_BLOCK_FORMAT
+
+}  // namespace
+}  // namespace quoin
+
+#define QUOIN_GROUP_LIST "kernels/groups/linear_plain.inc"
+#include "kernels/groups/end.inc"
