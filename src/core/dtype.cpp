@@ -2,13 +2,15 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 
 namespace quoin {
 namespace {
 
 constexpr DTypeInfo kUndefined{DType::Undefined, "undefined", 1, 0};
 constexpr auto kTable = std::to_array<DTypeInfo>({
-#define QUOIN_DTYPE(enumerator, number, name, elements, bytes) {DType::enumerator, name, elements, bytes},
+#define QUOIN_DTYPE(enumerator, number, name, elements, bytes) \
+    {DType::enumerator, name, elements, (bytes) == 0 ? static_cast<int32_t>(sizeof(std::string)) : (bytes)},
     QUOIN_DTYPES(QUOIN_DTYPE)
 #undef QUOIN_DTYPE
 });
@@ -32,7 +34,7 @@ std::optional<DType> dtype_from_number(uint32_t number) {
 }
 
 bool is_block_format(DType dtype) {
-    return dtype_info(dtype).block_elements > 2;
+    return dtype_info(dtype).block_elements > 4;
 }
 
 std::optional<size_t> byte_size(DType dtype, int64_t count) {

@@ -16,7 +16,7 @@ namespace quoin {
 class Tensor {
 public:
     Tensor() = default;
-    // New bytes from `memory`, contents undefined. Fails when the shape's byte size overflows or memory is short.
+    // New bytes from `memory`, contents undefined; strings are std::string, empty, on the heap. Fails when the shape's byte size overflows or memory is short.
     static Result<Tensor> allocate(const std::shared_ptr<Memory>& memory, DType dtype, const Shape& shape,
                                    std::string_view what);
     // Bytes kept alive by `owner` (null: the caller keeps them). `data` must hold byte_size(dtype, elements) bytes.

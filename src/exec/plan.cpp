@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <numeric>
 #include <sstream>
 
 #include "exec/program.h"
+#include "ops/evaluate.h"
 
 namespace quoin {
 namespace {
@@ -18,18 +18,21 @@ constexpr size_t kLookahead = 8;
 
 class Planner {
 public:
-    Planner(const PreparedGraph& prepared, std::span<const TensorView> inputs)
-        : prepared_(prepared), graph_(prepared.graph), inputs_(inputs) {}
+    Planner(const PreparedGraph& prepared, PlanState before)
+        : prepared_(prepared), graph_(prepared.graph), state_(std::move(before)) {}
 
-    Result<Program> run() {
-        QUOIN_RETURN_IF_ERROR(infer_shapes());
+    Result<Stage> run(std::span<const TensorView> key) {
+        program_.inputs.assign(key.begin(), key.end());
+        for (TensorView& input : program_.inputs) input.data = nullptr;
+        QUOIN_RETURN_IF_ERROR(choose_nodes());
         find_storage();
         QUOIN_RETURN_IF_ERROR(plan_work());
         order_nodes();
         reuse_inputs();
         place_values();
         make_steps();
-        return std::move(program_);
+        finish_state();
+        return Stage{std::move(program_), std::move(state_)};
     }
 
 private:
@@ -40,10 +43,15 @@ private:
         size_t copy_stride = 0;  // from one thread's copy to the next one's; 0: there is one for all
         int first_epoch = 0;
         int last_epoch = 0;
+        bool stays = false;  // read after the steps
         Place place;
     };
+    // When a node of the graph runs, seen from this stage.
+    enum class When : uint8_t { Before, Step, Known, Dynamic, Later };
 
-    Status infer_shapes();
+    Status choose_nodes();
+    Result<When> choose(const Node& node, std::vector<TensorView>& results);
+    Result<bool> find_value(const Node& node, std::span<const TensorView> results);
     void find_storage();
     Status plan_work();
     bool can_replicate(const Node& node);
@@ -51,6 +59,8 @@ private:
     void reuse_inputs();
     void place_values();
     void make_steps();
+    Step make_step(NodeId id, int copies);
+    void finish_state();
 
     ValueId root(ValueId id) const {
         while (storage_[static_cast<size_t>(id)].root != id) id = storage_[static_cast<size_t>(id)].root;
@@ -58,20 +68,28 @@ private:
     }
     Storage& storage(ValueId id) { return storage_[static_cast<size_t>(root(id))]; }
     bool is_step(NodeId id) const { return prepared_.nodes[static_cast<size_t>(id)] != nullptr; }
-    int epoch_of(ValueId id) const {
+    const TensorView& type(ValueId id) const { return state_.values[static_cast<size_t>(id)].type; }
+    When when(ValueId id) const {
         const NodeId producer = graph_.value(id).producer;
-        return producer == kNoValue ? -1 : epochs_[static_cast<size_t>(producer)];
+        return producer == kNoValue ? When::Before : when_[static_cast<size_t>(producer)];
+    }
+    // Made by a step of this stage, or a view of such.
+    bool is_made_here(ValueId id) const { return when(id) == When::Step; }
+    int epoch_of(ValueId id) const {
+        return is_made_here(id) ? epochs_[static_cast<size_t>(graph_.value(id).producer)] : -1;
     }
 
     const PreparedGraph& prepared_;
     const Graph& graph_;
-    std::span<const TensorView> inputs_;
+    PlanState state_;
     Program program_;
-    std::vector<TensorView> types_;  // dtype and concrete shape of every value
-    std::vector<Storage> storage_;   // by value
-    std::vector<Work> works_;        // by node; of steps only
-    std::vector<NodeId> order_;      // steps and views
-    std::vector<int> epochs_;        // by node: how many barriers stand before it
+    std::vector<When> when_;        // by node
+    std::vector<NodeId> chosen_;    // steps and views of this stage, in the graph's order
+    std::vector<NodeId> dynamic_;   // in the graph's order
+    std::vector<Storage> storage_;  // by value
+    std::vector<Work> works_;       // by node; of steps only
+    std::vector<NodeId> order_;     // steps and views
+    std::vector<int> epochs_;       // by node: how many barriers stand before it
 };
 
 Status contradiction(const Graph& graph, const Value& value, const TensorView& found) {
@@ -85,105 +103,172 @@ bool has_bytes(DType dtype, const Shape& shape) {
     return count && byte_size(dtype, *count);
 }
 
-Status Planner::infer_shapes() {
-    types_.resize(graph_.values().size());
-    std::vector<ValueType> known(graph_.values().size());
-    std::vector<int64_t> symbols(graph_.symbols().size(), -1);
-    for (size_t index = 0; index < graph_.inputs().size(); ++index) {
-        const ValueId id = graph_.inputs()[index];
-        const Value& value = graph_.value(id);
-        const TensorView& given = inputs_[index];
-        if (value.dtype != DType::Undefined && value.dtype != given.dtype) return contradiction(graph_, value, given);
-        if (value.dims && value.dims->size() != given.shape.rank()) return contradiction(graph_, value, given);
-        if (!has_bytes(given.dtype, given.shape)) return contradiction(graph_, value, given);
-        std::vector<Dim> dims;
-        for (size_t axis = 0; axis < given.shape.rank(); ++axis) {
-            const int64_t size = given.shape[axis];
-            dims.push_back({.size = size});
-            if (!value.dims) continue;
-            const Dim dim = (*value.dims)[axis];
-            int64_t wanted = dim.size;
-            if (!dim.known() && dim.symbol >= 0) {
-                int64_t& symbol = symbols[static_cast<size_t>(dim.symbol)];
-                if (symbol < 0) symbol = size;
-                wanted = symbol;
-            }
-            if (wanted >= 0 && wanted != size) return contradiction(graph_, value, given);
+ValueType type_of(const TensorView& view) {
+    if (view.dtype == DType::Undefined) return {};
+    std::vector<Dim> dims;
+    for (const int64_t dim : view.shape.dims()) dims.push_back({.size = dim});
+    return {view.dtype, std::move(dims)};
+}
+
+// Steps, results known from shapes, nodes that must run to tell their shapes, and what has to wait for those.
+Status Planner::choose_nodes() {
+    when_.assign(graph_.nodes().size(), When::Later);
+    for (size_t index = 0; index < when_.size(); ++index) {
+        const auto id = static_cast<NodeId>(index);
+        if (state_.done[index]) {
+            when_[index] = When::Before;
+            continue;
         }
-        known[static_cast<size_t>(id)] = {given.dtype, std::move(dims)};
-        types_[static_cast<size_t>(id)] = {nullptr, given.dtype, given.shape};
-    }
-    for (size_t id = 0; id < graph_.values().size(); ++id) {
-        const Value& value = graph_.values()[id];
-        if (!value.constant) continue;
-        QUOIN_ASSIGN_OR_RETURN(const Tensor tensor, value.constant->load());
-        known[id] = {value.dtype, value.dims};
-        types_[id] = {tensor.data(), value.dtype, value.constant->shape()};
-    }
-    std::vector<ValueType> node_inputs;
-    std::vector<ValueType> node_outputs;
-    for (const Node& node : graph_.nodes()) {
-        node_inputs.assign(node.inputs.size(), {});
-        for (size_t index = 0; index < node.inputs.size(); ++index) {
-            if (node.inputs[index] != kNoValue) node_inputs[index] = known[static_cast<size_t>(node.inputs[index])];
+        const Node& node = graph_.node(id);
+        std::vector<TensorView> results(node.outputs.size());
+        QUOIN_ASSIGN_OR_RETURN(const When chosen, choose(node, results));
+        when_[index] = chosen;
+        switch (chosen) {
+            case When::Step: chosen_.push_back(id); break;
+            case When::Dynamic: dynamic_.push_back(id); break;
+            case When::Later: program_.last = false; continue;
+            default: break;
         }
-        node_outputs.assign(node.outputs.size(), {});
-        InferContext context(graph_, node, node_inputs, node_outputs);
-        QUOIN_RETURN_IF_ERROR(op_implementation(node.op).infer(context));
-        for (size_t index = 0; index < node.outputs.size(); ++index) {
-            const auto id = static_cast<size_t>(node.outputs[index]);
-            const ValueType& type = node_outputs[index];
-            const bool concrete = type.dtype != DType::Undefined && type.dims &&
-                                  std::ranges::all_of(*type.dims, [](const Dim& dim) { return dim.known(); });
-            if (!concrete) {
-                return error(StatusCode::Unsupported, "node '", node.name, "' (", op_info(node.op).name,
-                             "): the shape of its result depends on data");
-            }
-            std::vector<int64_t> dims;
-            for (const Dim& dim : *type.dims) dims.push_back(dim.size);
-            if (dims.size() > Shape::kMaxRank || !has_bytes(type.dtype, Shape(std::span<const int64_t>(dims)))) {
-                return error(StatusCode::InvalidArgument, "node '", node.name, "' (", op_info(node.op).name,
-                             "): no tensor can have the shape of its result");
-            }
-            types_[id] = {nullptr, type.dtype, Shape(std::span<const int64_t>(dims))};
-            known[id] = type;
+        state_.done[index] = true;
+        if (chosen == When::Dynamic) continue;
+        for (size_t output = 0; output < node.outputs.size(); ++output) {
+            if (node.outputs[output] == kNoValue) continue;
+            PlanState::Known& value = state_.values[static_cast<size_t>(node.outputs[output])];
+            value.available = true;
+            value.type = results[output];
+            if (chosen == When::Known) value.place.kind = Place::Kind::Constant;
         }
     }
-    program_.inputs.assign(inputs_.begin(), inputs_.end());
-    for (TensorView& input : program_.inputs) input.data = nullptr;
     return {};
+}
+
+Result<Planner::When> Planner::choose(const Node& node, std::vector<TensorView>& results) {
+    const OpInfo& info = op_info(node.op);
+    bool boxed = info.has(facts::boxed);
+    bool pending = false;
+    for (const ValueId input : node.inputs) {
+        if (input == kNoValue) continue;
+        if (when(input) == When::Later) return When::Later;
+        pending = pending || when(input) == When::Dynamic;
+        const PlanState::Known& value = state_.values[static_cast<size_t>(input)];
+        boxed = boxed || value.boxed || value.type.dtype == DType::String;
+    }
+    // These need no plan, so they may follow each other without a new stage.
+    if (boxed || (pending && info.has(facts::view))) return When::Dynamic;
+    if (pending) return When::Later;
+
+    std::vector<ValueType> inputs;
+    std::vector<Tensor> bytes(node.inputs.size());
+    std::vector<const Tensor*> known(node.inputs.size());
+    for (size_t index = 0; index < node.inputs.size(); ++index) {
+        const ValueId input = node.inputs[index];
+        inputs.push_back(input == kNoValue ? ValueType{} : type_of(type(input)));
+        if (input == kNoValue || type(input).data == nullptr) continue;
+        const TensorView& view = type(input);
+        bytes[index] =
+            Tensor(view.dtype, view.shape, view.data, byte_size(view.dtype, view.elements()).value_or(0), nullptr);
+        known[index] = &bytes[index];
+    }
+    std::vector<ValueType> outputs(node.outputs.size());
+    InferContext context(graph_, node, inputs, outputs, known);
+    QUOIN_RETURN_IF_ERROR(op_implementation(node.op).infer(context));
+    for (size_t index = 0; index < node.outputs.size(); ++index) {
+        if (node.outputs[index] == kNoValue) continue;
+        const ValueType& output = outputs[index];
+        if (output.dtype == DType::Undefined || output.dtype == DType::String || !output.is_static()) {
+            return When::Dynamic;
+        }
+        std::vector<int64_t> dims;
+        for (const Dim& dim : *output.dims) dims.push_back(dim.size);
+        if (dims.size() > Shape::kMaxRank || !has_bytes(output.dtype, Shape(std::span<const int64_t>(dims)))) {
+            return error(StatusCode::InvalidArgument, "node '", node.name, "' (", info.name,
+                         "): no tensor can have the shape of its result");
+        }
+        results[index] = {nullptr, output.dtype, Shape(std::span<const int64_t>(dims))};
+    }
+    if (info.has(facts::view) && type(node.inputs[0]).data != nullptr) {
+        results[0].data = type(node.inputs[0]).data;
+        return When::Known;
+    }
+    QUOIN_ASSIGN_OR_RETURN(const bool found, find_value(node, results));
+    if (!found) return When::Step;
+    for (size_t index = 0; index < results.size(); ++index) {
+        results[index].data = program_.known[program_.known.size() - results.size() + index].data();
+    }
+    return When::Known;
+}
+
+// Computes now what follows from shapes and constants, as long as it is small.
+Result<bool> Planner::find_value(const Node& node, std::span<const TensorView> results) {
+    constexpr int64_t kMostElements = 4096;
+    const OpInfo& info = op_info(node.op);
+    const bool by_shape = info.has(facts::shape_only);
+    if (!info.has(facts::folds) || node.inputs.empty()) return false;
+    for (const TensorView& result : results) {
+        if (result.elements() > kMostElements) return false;
+    }
+    std::vector<RuntimeValue> inputs;
+    for (const ValueId input : node.inputs) {
+        if (input == kNoValue) {
+            inputs.emplace_back();
+            continue;
+        }
+        const TensorView& view = type(input);
+        if (!by_shape && (view.data == nullptr || is_block_format(view.dtype))) return false;
+        inputs.emplace_back(
+            Tensor(view.dtype, view.shape, view.data, byte_size(view.dtype, view.elements()).value_or(0), nullptr));
+    }
+    const auto id = static_cast<size_t>(
+        graph_.value(*std::ranges::find_if(node.outputs, [](ValueId each) { return each != kNoValue; })).producer);
+    QUOIN_ASSIGN_OR_RETURN(const std::vector<RuntimeValue> values,
+                           evaluate(graph_, node, prepared_.nodes[id].get(), inputs, *prepared_.runtime));
+    for (const RuntimeValue& value : values) program_.known.push_back(value.tensor());
+    return true;
 }
 
 void Planner::find_storage() {
     storage_.resize(graph_.values().size());
     for (size_t id = 0; id < storage_.size(); ++id) {
+        const PlanState::Known& value = state_.values[id];
         storage_[id].root = static_cast<ValueId>(id);
-        const TensorView& type = types_[id];
-        storage_[id].bytes = byte_size(type.dtype, type.elements()).value_or(0);
-        if (graph_.values()[id].constant) storage_[id].place.kind = Place::Kind::Constant;
+        if (!value.available) continue;
+        storage_[id].bytes = byte_size(value.type.dtype, value.type.elements()).value_or(0);
+        storage_[id].place = value.place;
     }
-    for (size_t index = 0; index < graph_.inputs().size(); ++index) {
-        storage(graph_.inputs()[index]).place = {Place::Kind::Input, static_cast<int32_t>(index), 0};
-    }
-    for (const Node& node : graph_.nodes()) {
+    for (const NodeId id : chosen_) {
+        const Node& node = graph_.node(id);
         const OpInfo& info = op_info(node.op);
         if (info.has(facts::view) || info.has(facts::updates)) {
             storage_[static_cast<size_t>(node.outputs[0])].root = root(node.inputs[0]);
         }
     }
+    const auto stays = [&](ValueId id) {
+        if (id != kNoValue && is_made_here(id)) storage(id).stays = true;
+    };
     for (size_t index = 0; index < graph_.outputs().size(); ++index) {
-        Storage& each = storage(graph_.outputs()[index]);
-        if (each.place.kind == Place::Kind::None) each.place = {Place::Kind::Output, static_cast<int32_t>(index), 0};
+        const ValueId id = graph_.outputs()[index];
+        if (!is_made_here(id)) continue;
+        stays(id);
+        Storage& each = storage(id);
+        if (each.place.kind == Place::Kind::None) {
+            each.place = {Place::Kind::Output, static_cast<int32_t>(index), state_.stage, 0};
+        }
+    }
+    for (size_t index = 0; index < when_.size(); ++index) {
+        if (when_[index] != When::Dynamic && when_[index] != When::Later) continue;
+        std::ranges::for_each(graph_.nodes()[index].inputs, stays);
     }
 }
 
 // Copies are made of intermediate results that nobody changes afterwards.
 bool Planner::can_replicate(const Node& node) {
     return std::ranges::all_of(node.outputs, [&](ValueId output) {
-        const bool updated = std::ranges::any_of(graph_.nodes(), [&](const Node& other) {
-            return op_info(other.op).has(facts::updates) && root(other.inputs[0]) == output;
+        if (output == kNoValue) return false;
+        const bool updated = std::ranges::any_of(chosen_, [&](NodeId other) {
+            return op_info(graph_.node(other).op).has(facts::updates) && root(graph_.node(other).inputs[0]) == output;
         });
-        return root(output) == output && storage(output).place.kind == Place::Kind::None && !updated;
+        const Storage& each = storage(output);
+        return root(output) == output && each.place.kind == Place::Kind::None && !each.stays && !updated;
     });
 }
 
@@ -191,19 +276,17 @@ Status Planner::plan_work() {
     const int threads = prepared_.runtime->team->size();
     works_.resize(graph_.nodes().size());
     std::vector<TensorView> views;
-    for (size_t index = 0; index < graph_.nodes().size(); ++index) {
-        if (!is_step(static_cast<NodeId>(index))) continue;
-        const Node& node = graph_.nodes()[index];
+    for (const NodeId id : chosen_) {
+        if (!is_step(id)) continue;
+        const Node& node = graph_.node(id);
         views.clear();
         for (const std::vector<ValueId>* const ids : {&node.inputs, &node.outputs}) {
-            for (const ValueId id : *ids) {
-                views.push_back(id == kNoValue ? TensorView{} : types_[static_cast<size_t>(id)]);
-            }
+            for (const ValueId value : *ids) views.push_back(value == kNoValue ? TensorView{} : type(value));
         }
         const std::span<const TensorView> all(views);
         const Arguments arguments{all.first(node.inputs.size()), all.subspan(node.inputs.size()), {}};
-        Work& work = works_[index];
-        QUOIN_ASSIGN_OR_RETURN(work, prepared_.nodes[index]->plan(arguments, threads));
+        Work& work = works_[static_cast<size_t>(id)];
+        QUOIN_ASSIGN_OR_RETURN(work, prepared_.nodes[static_cast<size_t>(id)]->plan(arguments, threads));
         work.replicated = work.replicated && threads > 1 && can_replicate(node);
         if (!work.replicated) continue;
         for (const ValueId output : node.outputs) {
@@ -222,11 +305,12 @@ void Planner::order_nodes() {
     epochs_.assign(graph_.nodes().size(), -1);
     std::vector<int> last_read(graph_.values().size(), -1);  // by root: latest epoch of a reader
     std::vector<bool> made(graph_.values().size(), true);
-    for (const Node& node : graph_.nodes()) {
-        for (const ValueId output : node.outputs) made[static_cast<size_t>(output)] = false;
+    for (const NodeId id : chosen_) {
+        for (const ValueId output : graph_.node(id).outputs) {
+            if (output != kNoValue) made[static_cast<size_t>(output)] = false;
+        }
     }
-    std::vector<NodeId> waiting(graph_.nodes().size());
-    std::iota(waiting.begin(), waiting.end(), 0);
+    std::vector<NodeId> waiting = chosen_;
     int epoch = 0;
     const auto is_ready = [&](NodeId id) {
         const Node& node = graph_.node(id);
@@ -260,7 +344,9 @@ void Planner::order_nodes() {
         for (const ValueId input : node.inputs) {
             if (input != kNoValue) last_read[static_cast<size_t>(root(input))] = epoch;
         }
-        for (const ValueId output : node.outputs) made[static_cast<size_t>(output)] = true;
+        for (const ValueId output : node.outputs) {
+            if (output != kNoValue) made[static_cast<size_t>(output)] = true;
+        }
         order_.push_back(id);
         waiting.erase(next);
     }
@@ -268,6 +354,7 @@ void Planner::order_nodes() {
     for (const NodeId id : order_) {
         const Node& node = graph_.node(id);
         for (const ValueId output : node.outputs) {
+            if (output == kNoValue) continue;
             const int made_in = epochs_[static_cast<size_t>(id)];
             Storage& each = storage(output);
             if (root(output) == output) each.first_epoch = made_in;
@@ -279,7 +366,9 @@ void Planner::order_nodes() {
             each.last_epoch = std::max(each.last_epoch, epochs_[static_cast<size_t>(id)]);
         }
     }
-    for (const ValueId output : graph_.outputs()) storage(output).last_epoch = epoch + 1;
+    for (Storage& each : storage_) {
+        if (each.stays) each.last_epoch = epoch + 1;
+    }
 }
 
 // Lets an op write over its first input where nobody else reads that in the same epoch or later.
@@ -305,11 +394,12 @@ void Planner::reuse_inputs() {
         const bool twice = std::ranges::count_if(
                                node.inputs, [&](ValueId each) { return each != kNoValue && root(each) == from; }) > 1;
         if (source.place.kind != Place::Kind::None || result.place.kind != Place::Kind::None || !last || twice ||
-            source.bytes != result.bytes || source.copy_stride != 0 || result.copy_stride != 0) {
+            source.stays || source.bytes != result.bytes || source.copy_stride != 0 || result.copy_stride != 0) {
             continue;
         }
         result.root = from;
         source.last_epoch = std::max(source.last_epoch, result.last_epoch);
+        source.stays = result.stays;
         auto& inherited = readers[static_cast<size_t>(from)];
         inherited.insert(inherited.end(), readers[static_cast<size_t>(to)].begin(),
                          readers[static_cast<size_t>(to)].end());
@@ -321,8 +411,9 @@ void Planner::place_values() {
     std::vector<ValueId> pending;
     for (const NodeId id : order_) {
         for (const ValueId output : graph_.node(id).outputs) {
+            if (output == kNoValue) continue;
             const Place::Kind kind = storage(output).place.kind;
-            if (root(output) == output && (kind == Place::Kind::None || kind == Place::Kind::Output)) {
+            if (root(output) == output && is_step(id) && (kind == Place::Kind::None || kind == Place::Kind::Output)) {
                 pending.push_back(output);
             }
         }
@@ -338,7 +429,7 @@ void Planner::place_values() {
             if (offset + each.bytes <= other->place.offset) break;
             offset = std::max(offset, align(other->place.offset + other->bytes));
         }
-        if (each.place.kind == Place::Kind::None) each.place.kind = Place::Kind::Arena;
+        if (each.place.kind == Place::Kind::None) each.place = {Place::Kind::Arena, 0, state_.stage, 0};
         each.place.offset = offset;
         program_.arena_bytes = std::max(program_.arena_bytes, align(offset + each.bytes));
         const auto behind =
@@ -347,47 +438,126 @@ void Planner::place_values() {
     }
 }
 
+Step Planner::make_step(NodeId id, int copies) {
+    const Node& node = graph_.node(id);
+    Step step{};
+    step.node = id;
+    step.first_view = static_cast<uint32_t>(program_.views.size());
+    step.inputs = static_cast<uint32_t>(node.inputs.size());
+    step.outputs = static_cast<uint32_t>(node.outputs.size());
+    step.view_stride = copies > 1 ? step.inputs + step.outputs : 0;
+    for (int copy = 0; copy < copies; ++copy) {
+        for (const std::vector<ValueId>* const ids : {&node.inputs, &node.outputs}) {
+            for (const ValueId value : *ids) {
+                program_.views.push_back(value == kNoValue ? TensorView{} : type(value));
+                program_.places.push_back(value == kNoValue ? Place{} : storage(value).place);
+                if (value == kNoValue) continue;
+                program_.places.back().offset += storage(value).copy_stride * static_cast<size_t>(copy);
+            }
+        }
+    }
+    return step;
+}
+
 void Planner::make_steps() {
     const int threads = prepared_.runtime->team->size();
     int epoch = 0;
     for (const NodeId id : order_) {
         if (!is_step(id)) continue;
         const Node& node = graph_.node(id);
-        Step step{};
-        step.node = id;
+        const auto has_copies = [&](ValueId value) { return value != kNoValue && storage(value).copy_stride != 0; };
+        const bool own = std::ranges::any_of(node.inputs, has_copies) || std::ranges::any_of(node.outputs, has_copies);
+        Step step = make_step(id, own ? threads : 1);
         step.barrier = epochs_[static_cast<size_t>(id)] > epoch;
         program_.barriers += step.barrier ? 1 : 0;
         epoch = epochs_[static_cast<size_t>(id)];
-        step.first_view = static_cast<uint32_t>(program_.views.size());
-        step.inputs = static_cast<uint32_t>(node.inputs.size());
-        step.outputs = static_cast<uint32_t>(node.outputs.size());
-        const auto has_copies = [&](ValueId value) { return value != kNoValue && storage(value).copy_stride != 0; };
-        const bool own = std::ranges::any_of(node.inputs, has_copies) || std::ranges::any_of(node.outputs, has_copies);
-        step.view_stride = own ? step.inputs + step.outputs : 0;
-        for (int thread = 0; thread < (own ? threads : 1); ++thread) {
-            for (const std::vector<ValueId>* const ids : {&node.inputs, &node.outputs}) {
-                for (const ValueId value : *ids) {
-                    program_.views.push_back(value == kNoValue ? TensorView{} : types_[static_cast<size_t>(value)]);
-                    program_.places.push_back(value == kNoValue ? Place{} : storage(value).place);
-                    if (!has_copies(value)) continue;
-                    program_.places.back().offset += storage(value).copy_stride * static_cast<size_t>(thread);
-                }
-            }
-        }
         step.work = works_[static_cast<size_t>(id)];
         program_.scratch_bytes = std::max(program_.scratch_bytes, align(static_cast<size_t>(step.work.scratch_bytes)));
         program_.steps.push_back(step);
     }
+}
+
+void Planner::finish_state() {
+    for (const NodeId id : dynamic_) {
+        for (const ValueId output : graph_.node(id).outputs) {
+            if (output == kNoValue) continue;
+            storage_[static_cast<size_t>(output)].place = {Place::Kind::Dynamic, output, 0, 0};
+        }
+    }
+    for (const NodeId id : dynamic_) program_.dynamic.push_back(make_step(id, 1));
+    for (size_t id = 0; id < state_.values.size(); ++id) {
+        state_.values[id].place = storage(static_cast<ValueId>(id)).place;
+    }
+    ++state_.stage;
+    if (!program_.last) return;
     for (const ValueId output : graph_.outputs()) {
-        program_.outputs.push_back(types_[static_cast<size_t>(output)]);
+        program_.outputs.push_back(type(output));
         program_.output_places.push_back(storage(output).place);
     }
 }
 
+// The values that are there before the first stage: inputs and constants.
+Result<PlanState> first_state(const PreparedGraph& prepared, std::span<const TensorView> inputs) {
+    const Graph& graph = prepared.graph;
+    PlanState state;
+    state.values.resize(graph.values().size());
+    state.done.resize(graph.nodes().size());
+    std::vector<int64_t> symbols(graph.symbols().size(), -1);
+    for (size_t index = 0; index < graph.inputs().size(); ++index) {
+        const ValueId id = graph.inputs()[index];
+        const Value& value = graph.value(id);
+        const TensorView& given = inputs[index];
+        PlanState::Known& known = state.values[static_cast<size_t>(id)];
+        known.available = true;
+        known.place = {Place::Kind::Input, static_cast<int32_t>(index), 0, 0};
+        known.type = {nullptr, given.dtype, given.shape};
+        known.boxed = given.dtype == DType::Undefined;
+        if (known.boxed) continue;
+        if (value.dtype != DType::Undefined && value.dtype != given.dtype) return contradiction(graph, value, given);
+        if (value.dims && value.dims->size() != given.shape.rank()) return contradiction(graph, value, given);
+        if (!has_bytes(given.dtype, given.shape)) return contradiction(graph, value, given);
+        for (size_t axis = 0; value.dims && axis < given.shape.rank(); ++axis) {
+            const Dim dim = (*value.dims)[axis];
+            int64_t wanted = dim.size;
+            if (!dim.known() && dim.symbol >= 0) {
+                int64_t& symbol = symbols[static_cast<size_t>(dim.symbol)];
+                if (symbol < 0) symbol = given.shape[axis];
+                wanted = symbol;
+            }
+            if (wanted >= 0 && wanted != given.shape[axis]) return contradiction(graph, value, given);
+        }
+    }
+    for (size_t id = 0; id < graph.values().size(); ++id) {
+        const Value& value = graph.values()[id];
+        if (!value.constant) continue;
+        QUOIN_ASSIGN_OR_RETURN(const Tensor tensor, value.constant->load());
+        state.values[id] = {
+            true, false, {tensor.data(), value.dtype, value.constant->shape()}, {Place::Kind::Constant, 0, 0, 0}};
+    }
+    return state;
+}
+
 }  // namespace
 
-Result<Program> plan(const PreparedGraph& prepared, std::span<const TensorView> inputs) {
-    return Planner(prepared, inputs).run();
+Result<Stage> plan(const PreparedGraph& prepared, std::span<const TensorView> inputs) {
+    QUOIN_ASSIGN_OR_RETURN(PlanState state, first_state(prepared, inputs));
+    return Planner(prepared, std::move(state)).run(inputs);
+}
+
+Result<Stage> plan_next(const PreparedGraph& prepared, const Stage& before, std::span<const TensorView> results) {
+    PlanState state = before.after;
+    size_t next = 0;
+    for (const Step& step : before.program.dynamic) {
+        for (const ValueId output : prepared.graph.node(step.node).outputs) {
+            const TensorView& result = results[next++];
+            if (output == kNoValue) continue;
+            PlanState::Known& value = state.values[static_cast<size_t>(output)];
+            value.available = true;
+            value.boxed = result.dtype == DType::Undefined;
+            value.type = {nullptr, result.dtype, result.shape};
+        }
+    }
+    return Planner(prepared, std::move(state)).run(results);
 }
 
 std::string dump(const PreparedGraph& prepared, const Program& program) {
@@ -414,6 +584,11 @@ std::string dump(const PreparedGraph& prepared, const Program& program) {
         }
         out << '\n';
     }
+    for (const Step& step : program.dynamic) {
+        const Node& node = prepared.graph.node(step.node);
+        out << op_info(node.op).name << ' ' << node.name << ": when its inputs are there\n";
+    }
+    if (!program.last) out << "---- the rest is planned when these have run\n";
     return out.str();
 }
 

@@ -1,6 +1,7 @@
 // An optimized graph with every node made ready: what all sessions of a model share.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -15,7 +16,8 @@ namespace quoin {
 struct PreparedGraph {
     RuntimePtr runtime;
     Graph graph;
-    std::vector<std::unique_ptr<PreparedNode>> nodes;  // by NodeId; null for views, which are no steps
+    std::vector<std::unique_ptr<PreparedNode>> nodes;  // by NodeId; null for what is never a step: views, boxed ops
+    std::map<const Graph*, std::shared_ptr<const PreparedGraph>> bodies;  // of the nodes' attributes
 };
 
 using PreparedGraphPtr = std::shared_ptr<const PreparedGraph>;

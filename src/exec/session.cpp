@@ -3,15 +3,29 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ops/evaluate.h"
+
 namespace quoin {
 namespace {
 
 // Shapes of a conversation change little: prompt pieces, then single tokens; of a busy server: the number of users.
 constexpr size_t kKeptPrograms = 128;
+// Of stages that follow one: shapes that depend on bytes may never come again.
+constexpr size_t kKeptStages = 16;
 
 bool same_shapes(std::span<const TensorView> a, std::span<const TensorView> b) {
     return std::ranges::equal(
         a, b, [](const TensorView& x, const TensorView& y) { return x.dtype == y.dtype && x.shape == y.shape; });
+}
+
+bool is_plain(const RuntimeValue& value) {
+    return value.is_tensor() && value.dtype() != DType::String;
+}
+
+// Strings have a type, too: what reads them is told by it.
+TensorView view_of(const RuntimeValue& value) {
+    if (!value.is_tensor()) return {};
+    return {value.tensor().data(), value.dtype(), value.tensor().shape()};
 }
 
 }  // namespace
@@ -20,47 +34,95 @@ Session::Session(PreparedGraphPtr prepared)
     : prepared_(std::move(prepared)),
       inputs_(prepared_->graph.inputs().size()),
       bound_outputs_(prepared_->graph.outputs().size()),
-      outputs_(prepared_->graph.outputs().size()) {}
+      outputs_(prepared_->graph.outputs().size()),
+      boxed_inputs_(inputs_.size()),
+      output_values_(outputs_.size()) {}
 
-Result<Session::Planned*> Session::find_program() {
+void Session::set_input(size_t index, RuntimeValue value) {
+    inputs_[index] = view_of(value);
+    boxed_inputs_[index] = std::move(value);
+}
+
+RuntimeValue Session::output_value(size_t index) const {
+    if (!output_values_[index].is_none()) return output_values_[index];
+    const TensorView& view = outputs_[index];
+    if (view.dtype == DType::Undefined) return {};
+    return Tensor(view.dtype, view.shape, view.data, byte_size(view.dtype, view.elements()).value_or(0), nullptr);
+}
+
+size_t Session::memory_bytes() const {
+    size_t bytes = scratch_.size();
+    for (const Buffer& arena : arenas_) bytes += arena.size();
+    for (const auto& [graph, session] : bodies_) bytes += session->memory_bytes();
+    return bytes;
+}
+
+Result<Session::Planned*> Session::find_first() {
     const auto found = std::ranges::find_if(
-        programs_, [&](const Planned& planned) { return same_shapes(planned.program.inputs, inputs_); });
+        programs_, [&](const Planned& planned) { return same_shapes(planned.stage.program.inputs, inputs_); });
     if (found != programs_.end()) {
         programs_.splice(programs_.begin(), programs_, found);
         return &programs_.front();
     }
+    const Graph& graph = prepared_->graph;
     for (size_t index = 0; index < inputs_.size(); ++index) {
-        if (inputs_[index].dtype == DType::Undefined) {
-            const Graph& graph = prepared_->graph;
-            return error(StatusCode::InvalidArgument, "input '", graph.value(graph.inputs()[index]).name,
-                         "' was not set");
-        }
+        const Value& value = graph.value(graph.inputs()[index]);
+        if (inputs_[index].dtype != DType::Undefined || !boxed_inputs_[index].is_none()) continue;
+        if (value.kind == ValueKind::Optional || value.kind == ValueKind::OptionalSequence) continue;
+        if (parent_ != nullptr) continue;  // what a body is given may be nothing
+        return error(StatusCode::InvalidArgument, "input '", value.name, "' was not set");
     }
-    QUOIN_ASSIGN_OR_RETURN(Program program, plan(*prepared_, inputs_));
+    QUOIN_ASSIGN_OR_RETURN(Stage stage, plan(*prepared_, inputs_));
     if (programs_.size() == kKeptPrograms) programs_.pop_back();
-    programs_.push_front({std::move(program), nullptr});
+    programs_.push_front({std::move(stage), 0, {}});
     return &programs_.front();
 }
 
-std::byte* Session::address(const Place& place) const {
-    switch (place.kind) {
-        case Place::Kind::Arena: return arena_.data() + place.offset;
-        case Place::Kind::Input: return inputs_[static_cast<size_t>(place.index)].data;
-        case Place::Kind::Output: {
-            std::byte* const bound = bound_outputs_[static_cast<size_t>(place.index)].data;
-            return bound != nullptr ? bound : arena_.data() + place.offset;
+Result<Session::Planned*> Session::find_next(Planned& before) {
+    dynamic_types_.clear();
+    for (const Step& step : before.stage.program.dynamic) {
+        for (const ValueId output : prepared_->graph.node(step.node).outputs) {
+            dynamic_types_.push_back(output == kNoValue ? TensorView{}
+                                                        : view_of(dynamic_values_[static_cast<size_t>(output)]));
         }
+    }
+    const auto found = std::ranges::find_if(
+        before.next, [&](const Planned& planned) { return same_shapes(planned.stage.program.inputs, dynamic_types_); });
+    if (found != before.next.end()) {
+        before.next.splice(before.next.begin(), before.next, found);
+        return &before.next.front();
+    }
+    QUOIN_ASSIGN_OR_RETURN(Stage stage, plan_next(*prepared_, before.stage, dynamic_types_));
+    if (before.next.size() == kKeptStages) before.next.pop_back();
+    before.next.push_front({std::move(stage), 0, {}});
+    return &before.next.front();
+}
+
+std::byte* Session::address(const Place& place) const {
+    const auto index = static_cast<size_t>(place.index);
+    const auto in_arena = [&] { return arenas_[static_cast<size_t>(place.arena)].data() + place.offset; };
+    switch (place.kind) {
+        case Place::Kind::Arena: return in_arena();
+        case Place::Kind::Input: return inputs_[index].data;
+        case Place::Kind::Output: {
+            std::byte* const bound = bound_outputs_[index].data;
+            return bound != nullptr ? bound : in_arena();
+        }
+        case Place::Kind::Dynamic: return dynamic_values_[index].tensor().data();
         default: return nullptr;
     }
 }
 
 // Memory grows to what the largest program needs and stays; pointers into it are set again only after it moved.
 Status Session::bind(Planned& planned) {
-    Program& program = planned.program;
-    if (program.arena_bytes > arena_.size()) {
-        arena_ = Buffer();
+    Program& program = planned.stage.program;
+    const auto stage = static_cast<size_t>(planned.stage.after.stage - 1);
+    if (stage >= arenas_.size()) arenas_.resize(stage + 1);
+    if (program.arena_bytes > arenas_[stage].size()) {
+        arenas_[stage] = Buffer();
         QUOIN_ASSIGN_OR_RETURN(
-            arena_, Buffer::allocate(prepared_->runtime->memory, program.arena_bytes, "intermediate tensors"));
+            arenas_[stage], Buffer::allocate(prepared_->runtime->memory, program.arena_bytes, "intermediate tensors"));
+        ++arenas_moved_;
     }
     const size_t scratch = program.scratch_bytes * static_cast<size_t>(prepared_->runtime->team->size());
     if (scratch > scratch_.size()) {
@@ -68,23 +130,25 @@ Status Session::bind(Planned& planned) {
         QUOIN_ASSIGN_OR_RETURN(scratch_, Buffer::allocate(prepared_->runtime->memory, scratch, "scratch"));
     }
     if (program.steps.size() > next_task_.size()) next_task_ = std::vector<std::atomic<int64_t>>(program.steps.size());
+    if (!program.dynamic.empty() && dynamic_values_.empty()) dynamic_values_.resize(prepared_->graph.values().size());
 
-    const bool moved = planned.arena != arena_.data();
+    const bool moved = planned.arenas != arenas_moved_;
     for (size_t index = 0; index < program.views.size(); ++index) {
         const Place& place = program.places[index];
-        const bool external = place.kind == Place::Kind::Input || place.kind == Place::Kind::Output;
+        const bool external =
+            place.kind == Place::Kind::Input || place.kind == Place::Kind::Output || place.kind == Place::Kind::Dynamic;
+        if (place.kind == Place::Kind::Output) {
+            const TensorView& bound = bound_outputs_[static_cast<size_t>(place.index)];
+            const TensorView& made = program.views[index];
+            const auto bytes = byte_size(made.dtype, made.elements());
+            if (bound.data != nullptr && byte_size(bound.dtype, bound.elements()) != bytes) {
+                return error(StatusCode::InvalidArgument, "the buffer bound to output ", place.index, " is ",
+                             dtype_name(bound.dtype), to_string(bound.shape), "; the result has ", *bytes, " bytes");
+            }
+        }
         if (external || (moved && place.kind == Place::Kind::Arena)) program.views[index].data = address(place);
     }
-    planned.arena = arena_.data();
-    for (size_t index = 0; index < outputs_.size(); ++index) {
-        const TensorView& bound = bound_outputs_[index];
-        const TensorView& made = program.outputs[index];
-        if (bound.data != nullptr && (bound.dtype != made.dtype || !(bound.shape == made.shape))) {
-            return error(StatusCode::InvalidArgument, "the buffer bound to output ", index, " is ",
-                         dtype_name(bound.dtype), to_string(bound.shape), "; the result is ", dtype_name(made.dtype),
-                         to_string(made.shape));
-        }
-    }
+    planned.arenas = arenas_moved_;
     return {};
 }
 
@@ -107,9 +171,7 @@ void Session::walk(const Program& program, int thread) {
             const int64_t task = step.work.replicated ? own : next.fetch_add(1, std::memory_order_relaxed);
             if (task >= step.work.tasks) break;
             Status status = node.run(arguments, task, scratch);
-            if (status.ok() && cancelled_.load(std::memory_order_relaxed)) {
-                status = error(StatusCode::Cancelled, "the run was cancelled");
-            }
+            if (status.ok() && is_cancelled()) status = error(StatusCode::Cancelled, "the run was cancelled");
             if (!status.ok()) {
                 const std::scoped_lock lock(failure_mutex_);
                 if (!failed_.exchange(true)) failure_ = std::move(status);
@@ -123,28 +185,133 @@ void Session::walk(const Program& program, int thread) {
     }
 }
 
-Status Session::run() {
-    QUOIN_ASSIGN_OR_RETURN(Planned* const planned, find_program());
-    QUOIN_RETURN_IF_ERROR(bind(*planned));
-    const Program& program = planned->program;
+Status Session::run_steps(const Program& program) {
+    if (program.steps.empty()) return {};
     for (size_t step = 0; step < program.steps.size(); ++step) next_task_[step].store(0, std::memory_order_relaxed);
     failed_.store(false, std::memory_order_relaxed);
     failure_ = {};
     prepared_->runtime->team->run([&](int thread) { walk(program, thread); });
-    cancelled_.store(false, std::memory_order_relaxed);
-    QUOIN_RETURN_IF_ERROR(std::move(failure_));
+    return std::move(failure_);
+}
 
+RuntimeValue Session::value_at(const TensorView& view, const Place& place) const {
+    if (place.kind == Place::Kind::Dynamic) return dynamic_values_[static_cast<size_t>(place.index)];
+    if (place.kind == Place::Kind::Input) {
+        const RuntimeValue& boxed = boxed_inputs_[static_cast<size_t>(place.index)];
+        if (!boxed.is_none() && !is_plain(boxed)) return boxed;
+    }
+    if (view.dtype == DType::Undefined) return {};
+    return Tensor(view.dtype, view.shape, view.data, byte_size(view.dtype, view.elements()).value_or(0), nullptr);
+}
+
+Status Session::run_dynamic(const Program& program) {
+    for (const Step& step : program.dynamic) {
+        if (is_cancelled()) return error(StatusCode::Cancelled, "the run was cancelled");
+        const int64_t began_ns = profile_ == nullptr ? 0 : Profile::now_ns();
+        const Node& node = prepared_->graph.node(step.node);
+        std::vector<RuntimeValue> inputs;
+        for (size_t index = 0; index < node.inputs.size(); ++index) {
+            const size_t at = step.first_view + index;
+            inputs.push_back(node.inputs[index] == kNoValue ? RuntimeValue()
+                                                            : value_at(program.views[at], program.places[at]));
+        }
+        const PreparedNode* const prepared = prepared_->nodes[static_cast<size_t>(step.node)].get();
+        const auto body = [&](std::string_view attribute, std::span<const RuntimeValue> values) {
+            return run_body(node, attribute, values);
+        };
+        QUOIN_ASSIGN_OR_RETURN(std::vector<RuntimeValue> results,
+                               evaluate(prepared_->graph, node, prepared, inputs, *prepared_->runtime, body));
+        for (size_t index = 0; index < node.outputs.size(); ++index) {
+            if (node.outputs[index] == kNoValue) continue;
+            dynamic_values_[static_cast<size_t>(node.outputs[index])] = std::move(results[index]);
+        }
+        if (profile_ != nullptr) profile_->at(0, step.node).run_ns += Profile::now_ns() - began_ns;
+    }
+    return {};
+}
+
+Result<std::vector<RuntimeValue>> Session::run_body(const Node& node, std::string_view attribute,
+                                                    std::span<const RuntimeValue> inputs) {
+    const Attribute* const found = node.attribute(attribute);
+    const auto* const graph = found == nullptr ? nullptr : std::get_if<std::shared_ptr<const Graph>>(found);
+    if (graph == nullptr) {
+        return error(StatusCode::InvalidModel, "node '", node.name, "' has no body '", attribute, "'");
+    }
+    std::unique_ptr<Session>& session = bodies_[graph->get()];
+    if (session == nullptr) {
+        session = std::make_unique<Session>(prepared_->bodies.at(graph->get()));
+        session->parent_ = this;
+    }
+    if (inputs.size() != session->inputs_.size()) {
+        return error(StatusCode::InvalidModel, "node '", node.name, "': the body '", attribute, "' takes ",
+                     session->inputs_.size(), " values where it is given ", inputs.size());
+    }
+    for (size_t index = 0; index < inputs.size(); ++index) session->set_input(index, inputs[index]);
+    QUOIN_RETURN_IF_ERROR(with_context(session->run(), "in '", attribute, "' of node '", node.name, "': "));
+    std::vector<RuntimeValue> outputs;
+    for (size_t index = 0; index < session->outputs_.size(); ++index) outputs.push_back(session->output_value(index));
+    return outputs;
+}
+
+Status Session::run() {
+    Status status;
+    Result<Planned*> planned = find_first();
+    while (true) {
+        if (!planned.ok()) {
+            status = planned.status();
+            break;
+        }
+        const Program& program = (*planned)->stage.program;
+        if (program.last) status = check_bound_outputs(program);
+        if (status.ok()) status = bind(**planned);
+        if (status.ok()) status = run_steps(program);
+        if (status.ok()) status = run_dynamic(program);
+        if (!status.ok() || program.last) break;
+        planned = find_next(**planned);
+    }
+    cancelled_.store(false, std::memory_order_relaxed);
+    QUOIN_RETURN_IF_ERROR(status);
+    return finish((*planned)->stage.program);
+}
+
+// Before the last steps run, for they may write there.
+Status Session::check_bound_outputs(const Program& program) const {
+    for (size_t index = 0; index < outputs_.size(); ++index) {
+        const TensorView& bound = bound_outputs_[index];
+        const TensorView& made = program.outputs[index];
+        if (bound.data == nullptr || made.dtype == DType::Undefined) continue;
+        if (bound.dtype == made.dtype && bound.shape == made.shape) continue;
+        return error(StatusCode::InvalidArgument, "the buffer bound to output ", index, " is ", dtype_name(bound.dtype),
+                     to_string(bound.shape), "; the result is ", dtype_name(made.dtype), to_string(made.shape));
+    }
+    return {};
+}
+
+Status Session::finish(const Program& program) {
     for (size_t index = 0; index < outputs_.size(); ++index) {
         const Place& place = program.output_places[index];
         outputs_[index] = program.outputs[index];
-        if (place.kind != Place::Kind::Constant) outputs_[index].data = address(place);
-        // A result that is no step's own (an input or constant passed through) is copied to where it was asked for.
-        TensorView& bound = bound_outputs_[index];
-        if (bound.data != nullptr && bound.data != outputs_[index].data) {
-            const auto bytes = byte_size(bound.dtype, bound.elements()).value_or(0);
-            std::memcpy(bound.data, outputs_[index].data, bytes);
-            outputs_[index].data = bound.data;
+        output_values_[index] = {};
+        if (place.kind == Place::Kind::Dynamic || place.kind == Place::Kind::Input) {
+            const RuntimeValue value = value_at({}, place);
+            if (!value.is_none() && !is_plain(value)) output_values_[index] = value;
+            if (value.is_tensor()) outputs_[index] = view_of(value);
         }
+        if (place.kind != Place::Kind::Constant && place.kind != Place::Kind::None) {
+            outputs_[index].data = address(place);
+        }
+        // A result that is no step's own (an input or constant passed through) is copied to where it was asked for.
+        const TensorView& bound = bound_outputs_[index];
+        if (bound.data == nullptr || bound.data == outputs_[index].data) continue;
+        if (bound.dtype != outputs_[index].dtype || !(bound.shape == outputs_[index].shape) ||
+            bound.dtype == DType::String) {
+            return error(StatusCode::InvalidArgument, "the buffer bound to output ", index, " is ",
+                         dtype_name(bound.dtype), to_string(bound.shape), "; the result is ",
+                         dtype_name(outputs_[index].dtype), to_string(outputs_[index].shape));
+        }
+        const auto bytes = byte_size(bound.dtype, bound.elements()).value_or(0);
+        if (bytes != 0) std::memcpy(bound.data, outputs_[index].data, bytes);
+        outputs_[index].data = bound.data;
     }
     return {};
 }

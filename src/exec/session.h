@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -21,39 +22,66 @@ public:
 
     const PreparedGraph& prepared() const { return *prepared_; }
     // The bytes are read by run(), not copied; they must stay until the next run has ended.
-    void set_input(size_t index, const TensorView& view) { inputs_[index] = view; }
+    void set_input(size_t index, const TensorView& view) {
+        inputs_[index] = view;
+        boxed_inputs_[index] = {};
+    }
+    // A sequence, nothing or strings as an input; tensors of numbers may come this way, too.
+    void set_input(size_t index, RuntimeValue value);
     // Results go to the caller's bytes instead of the session's; `view.data` null undoes it.
     void bind_output(size_t index, const TensorView& view) { bound_outputs_[index] = view; }
     // A run whose input shapes were seen before allocates nothing. InvalidArgument when an input is missing or does not
     // fit, Cancelled, OutOfMemory, or what a step reports; outputs are undefined then.
     Status run();
-    // Shape and bytes of an output of the last run, valid until the next one.
+    // Shape and bytes of an output of the last run, valid until the next one; dtype Undefined when it is no tensor.
     TensorView output(size_t index) const { return outputs_[index]; }
+    // Any kind of output, valid as long; tensors share the session's bytes.
+    RuntimeValue output_value(size_t index) const;
     // Intermediate tensors and scratch, as large as the largest run so far needed them. Not during a run.
-    size_t memory_bytes() const { return arena_.size() + scratch_.size(); }
+    size_t memory_bytes() const;
     // Later runs add their times to it; null ends that. It must stay as long. Not during a run.
     void set_profile(Profile* profile) { profile_ = profile; }
     // From any thread: the run that is going on, or else the next one, ends with Cancelled at its next task.
     void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
 
 private:
+    // A stage and those that followed it so far.
     struct Planned {
-        Program program;
-        const std::byte* arena = nullptr;  // for which the views' pointers were set
+        Stage stage;
+        uint64_t arenas = 0;  // the state of the arenas for which the views' pointers were set
+        std::list<Planned> next;
     };
 
-    Result<Planned*> find_program();
+    Result<Planned*> find_first();
+    Result<Planned*> find_next(Planned& before);
     Status bind(Planned& planned);
     std::byte* address(const Place& place) const;
+    Status run_steps(const Program& program);
     void walk(const Program& program, int thread);
+    Status run_dynamic(const Program& program);
+    RuntimeValue value_at(const TensorView& view, const Place& place) const;
+    Result<std::vector<RuntimeValue>> run_body(const Node& node, std::string_view attribute,
+                                               std::span<const RuntimeValue> inputs);
+    bool is_cancelled() const {
+        return cancelled_.load(std::memory_order_relaxed) || (parent_ != nullptr && parent_->is_cancelled());
+    }
+    Status check_bound_outputs(const Program& program) const;
+    Status finish(const Program& program);
 
     PreparedGraphPtr prepared_;
     std::vector<TensorView> inputs_;
     std::vector<TensorView> bound_outputs_;
     std::vector<TensorView> outputs_;
-    std::list<Planned> programs_;  // most recently used first
-    Buffer arena_;
+    std::vector<RuntimeValue> boxed_inputs_;  // of inputs without a view
+    std::list<Planned> programs_;             // most recently used first
+    std::vector<Buffer> arenas_;              // by stage
+    uint64_t arenas_moved_ = 1;               // counts how often one of them was allocated
     Buffer scratch_;
+    std::vector<RuntimeValue> dynamic_values_;  // by ValueId, where a program has dynamic steps
+    std::vector<TensorView> dynamic_types_;     // of the last stage's results
+    std::vector<RuntimeValue> output_values_;   // of outputs that are no plain tensors
+    std::map<const Graph*, std::unique_ptr<Session>> bodies_;
+    const Session* parent_ = nullptr;              // whose node this session is the body of
     std::vector<std::atomic<int64_t>> next_task_;  // of each step
     Profile* profile_ = nullptr;
 

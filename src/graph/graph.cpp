@@ -36,7 +36,7 @@ int32_t Graph::add_symbol(std::string_view name) {
 }
 
 ValueId Graph::add_value(std::string name, DType dtype, std::optional<std::vector<Dim>> dims) {
-    values_.push_back({std::move(name), dtype, std::move(dims), kNoValue, std::nullopt});
+    values_.push_back({std::move(name), ValueKind::Tensor, dtype, std::move(dims), kNoValue, std::nullopt});
     return static_cast<ValueId>(values_.size() - 1);
 }
 
@@ -53,11 +53,19 @@ ValueId Graph::add_constant(std::string name, Constant constant) {
     return id;
 }
 
+void Graph::append_node(Node node) {
+    const auto id = static_cast<NodeId>(nodes_.size());
+    for (const ValueId output : node.outputs) {
+        if (output != kNoValue) value(output).producer = id;
+    }
+    nodes_.push_back(std::move(node));
+}
+
 ValueId Graph::add_node(Op op, std::string name, std::vector<ValueId> inputs,
                         std::vector<std::pair<std::string, Attribute>> attributes) {
     const auto id = static_cast<NodeId>(nodes_.size());
     std::vector<ValueId> outputs;
-    for (int32_t index = 0; index < op_info(op).outputs; ++index) {
+    for (int32_t index = 0; index < std::max(1, op_info(op).least_outputs); ++index) {
         outputs.push_back(add_value(index == 0 ? name : name + ":" + std::to_string(index), DType::Undefined, {}));
         value(outputs.back()).producer = id;
     }

@@ -35,15 +35,21 @@ struct Dim {
     bool operator==(const Dim&) const = default;
 };
 
+// What a value is at run time. Sequences and optionals hold tensors of `dtype`; their shape is not known.
+enum class ValueKind : uint8_t { Tensor, Sequence, Optional, OptionalSequence, Map };
+
 struct Value {
     std::string name;
+    ValueKind kind = ValueKind::Tensor;
     DType dtype = DType::Undefined;
     std::optional<std::vector<Dim>> dims;  // nullopt: not even the rank is known
     NodeId producer = kNoValue;            // kNoValue: graph input or constant
     std::optional<Constant> constant;
 };
 
-// Integers, floats, strings, lists of them, a tensor, or the body of a control-flow op.
+// Integers, floats, strings, lists of them, a tensor, or the body of a control-flow op. A body sees nothing of the graph
+// around it but its inputs: those the op defines, then what it captures, in the order of the node's last inputs. All
+// bodies of a node have the same captures; the node's attribute "captures" counts them.
 using Attribute = std::variant<int64_t, double, std::string, std::vector<int64_t>, std::vector<double>,
                                std::vector<std::string>, Tensor, std::shared_ptr<const Graph>>;
 
@@ -70,8 +76,10 @@ public:
     ValueId add_value(std::string name, DType dtype, std::optional<std::vector<Dim>> dims);
     ValueId add_input(std::string name, DType dtype, std::vector<Dim> dims);
     ValueId add_constant(std::string name, Constant constant);
-    // Appends a node; makes as many output values as the op has, named after the node. Their dtype and shape are
-    // filled by shape inference (ops/infer.h). Returns the first output.
+    // Appends a node whose outputs are values of this graph or kNoValue.
+    void append_node(Node node);
+    // Appends a node; makes as many output values as the op has at least (one if none), named after the node. Their
+    // dtype and shape are filled by shape inference (infer_types). Returns the first output.
     ValueId add_node(Op op, std::string name, std::vector<ValueId> inputs,
                      std::vector<std::pair<std::string, Attribute>> attributes = {});
     void add_output(ValueId value) { outputs_.push_back(value); }

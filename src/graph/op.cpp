@@ -9,8 +9,8 @@ namespace {
 using namespace facts;
 
 constexpr auto kOps = std::to_array<OpInfo>({
-#define QUOIN_OP(domain, name, least, most, outputs, op_facts) \
-    {Op::name, #domain, #name, least, most, outputs, op_facts},
+#define QUOIN_OP(domain, name, least, most, least_outputs, most_outputs, op_facts) \
+    {Op::name, #domain, #name, least, most, least_outputs, most_outputs, op_facts},
 #include "graph/op_list.inc"
 #undef QUOIN_OP
 });

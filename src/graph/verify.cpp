@@ -28,7 +28,8 @@ Status verify(const Graph& graph) {
         const auto inputs = static_cast<int32_t>(node.inputs.size());
         if (inputs < info.least_inputs || inputs > info.most_inputs)
             return defect(node, "has a wrong number of inputs");
-        if (static_cast<int32_t>(node.outputs.size()) != info.outputs)
+        const auto outputs = static_cast<int32_t>(node.outputs.size());
+        if (outputs < info.least_outputs || outputs > info.most_outputs)
             return defect(node, "has a wrong number of outputs");
         for (size_t index = 0; index < node.inputs.size(); ++index) {
             const ValueId input = node.inputs[index];
@@ -37,6 +38,7 @@ Status verify(const Graph& graph) {
             if (!available[static_cast<size_t>(input)]) return defect(node, "reads a value before it is made");
         }
         for (const ValueId output : node.outputs) {
+            if (output == kNoValue) continue;
             if (!in_range(output)) return defect(node, "makes a value that does not exist");
             if (available[static_cast<size_t>(output)]) return defect(node, "makes a value that exists already");
             if (graph.value(output).producer != static_cast<NodeId>(id))

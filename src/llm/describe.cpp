@@ -110,8 +110,8 @@ Result<std::string> plan_text(const Model& model) {
         const DType dtype = value.dtype == DType::Undefined ? default_kv_dtype(model) : value.dtype;
         inputs.push_back({nullptr, dtype, Shape(std::span<const int64_t>(dims))});
     }
-    QUOIN_ASSIGN_OR_RETURN(const Program program, plan(*model.prepared, inputs));
-    return dump(*model.prepared, program);
+    QUOIN_ASSIGN_OR_RETURN(const Stage stage, plan(*model.prepared, inputs));
+    return dump(*model.prepared, stage.program);
 }
 
 }  // namespace

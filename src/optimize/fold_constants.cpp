@@ -14,9 +14,16 @@ Status fold_constants(Graph& graph, const OptimizeContext& context) {
             kept.push_back(node);
             continue;
         }
-        QUOIN_ASSIGN_OR_RETURN(const std::vector<Tensor> results, evaluate(graph, node, context.runtime));
+        QUOIN_ASSIGN_OR_RETURN(const std::vector<RuntimeValue> results,
+                               evaluate_constant(graph, node, context.runtime));
+        const bool tensors = std::ranges::none_of(results, [](const RuntimeValue& each) { return each.is_sequence(); });
+        if (!tensors) {
+            kept.push_back(node);
+            continue;
+        }
         for (size_t index = 0; index < results.size(); ++index) {
-            graph.value(node.outputs[index]).constant = Constant(results[index]);
+            if (results[index].is_tensor())
+                graph.value(node.outputs[index]).constant = Constant(results[index].tensor());
         }
     }
     graph.set_nodes(std::move(kept));

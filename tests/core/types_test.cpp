@@ -111,6 +111,10 @@ constexpr auto kSpecification = std::to_array<Row>({
     {DType::F8E5M2FNUZ, 20, "f8e5m2fnuz", 1, 1},
     {DType::U4, 21, "u4", 2, 1},
     {DType::I4, 22, "i4", 2, 1},
+    {DType::F4E2M1, 23, "f4e2m1", 2, 1},
+    {DType::F8E8M0, 24, "f8e8m0", 1, 1},
+    {DType::U2, 25, "u2", 4, 1},
+    {DType::I2, 26, "i2", 4, 1},
     {DType::Q4_0, 100 + 2, "q4_0", 32, 2 + 32 / 2},
     {DType::Q4_1, 100 + 3, "q4_1", 32, 2 + 2 + 32 / 2},
     {DType::Q5_0, 100 + 6, "q5_0", 32, 2 + 32 / 8 + 32 / 2},
@@ -156,7 +160,7 @@ TEST_CASE("every element type has the number, name and block of its specificatio
 }
 
 TEST_CASE("numbers and names that are no element type are not found") {
-    for (const uint32_t number : {0U, 14U, 15U, 23U, 104U, 105U, 109U, 115U, 199U, 255U, 256U + 1U, 0xFFFFFFFFU}) {
+    for (const uint32_t number : {0U, 14U, 15U, 27U, 104U, 105U, 109U, 115U, 199U, 255U, 256U + 1U, 0xFFFFFFFFU}) {
         CAPTURE(number);
         CHECK(dtype_from_number(number) == std::nullopt);
     }

@@ -10,7 +10,7 @@ struct Planned {
     Program program;
 
     Planned(Graph graph, const std::vector<TensorView>& inputs)
-        : prepared(make_ready(std::move(graph)).value()), program(plan(*prepared, inputs).value()) {}
+        : prepared(make_ready(std::move(graph)).value()), program(plan(*prepared, inputs).value().program) {}
 
     ProgramCheck check() const {
         ProgramCheck check(*prepared, program);

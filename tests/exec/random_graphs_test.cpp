@@ -323,10 +323,11 @@ Totals check_random_graphs(uint32_t first_seed, uint32_t count, int threads) {
         REQUIRE(prepared.ok());
         std::vector<TensorView> views;
         for (const Tensor& input : inputs) views.push_back(view_of(input));
-        const Result<Program> program = plan(**prepared, views);
-        REQUIRE(program.ok());
-        INFO(dump(**prepared, *program));
-        const ProgramCheck check(**prepared, *program);
+        const Result<Stage> planned = plan(**prepared, views);
+        REQUIRE(planned.ok());
+        const Program& program = planned->program;
+        INFO(dump(**prepared, program));
+        const ProgramCheck check(**prepared, program);
         REQUIRE(check.complaints() == "");
         Session session(*prepared);
         for (size_t index = 0; index < views.size(); ++index) session.set_input(index, views[index]);
@@ -337,7 +338,7 @@ Totals check_random_graphs(uint32_t first_seed, uint32_t count, int threads) {
         }
         totals.in_place += check.in_place();
         totals.updates += made.updates;
-        totals.barriers += program->barriers;
+        totals.barriers += program.barriers;
     }
     return totals;
 }
