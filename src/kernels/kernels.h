@@ -17,7 +17,7 @@
 
 namespace quoin {
 
-// dst[M, N] = src[M, K] x weights[N, K]^T (+ bias[N]) (+ residual[M, N]).
+// dst[M, N] = activation(src[M, K] x weights[N, K]^T (+ bias[N]) (+ residual[M, N])).
 // Every output element is summed in one fixed order over K, so a row's bits do not depend on the other rows, on how
 // many there are, nor on how the panels are shared out among calls.
 struct LinearArgs {
@@ -34,6 +34,7 @@ struct LinearArgs {
     int64_t residual_stride;   // floats between rows
     float* dst;                // [rows][columns]
     int64_t dst_stride;        // floats between rows
+    Activation activation;     // all zero: none; slopes [columns]
 };
 
 // Scaled dot-product attention of one key/value head, for some query rows of one sequence and the heads of its group.

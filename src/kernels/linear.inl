@@ -44,8 +44,13 @@ QUOIN_INLINE void linear(const LinearArgs& args) {
             for (int64_t r = 0; r < rows; ++r) {
                 const float* const residual =
                     args.residual == nullptr ? nullptr : args.residual + (row + r) * args.residual_stride + column;
+                float* const dst = args.dst + (row + r) * args.dst_stride + column;
                 write_row(sums + r * kPanelColumns, args.bias == nullptr ? nullptr : args.bias + column, residual,
-                          columns, args.dst + (row + r) * args.dst_stride + column);
+                          columns, dst);
+                if (args.activation.kind == ActivationKind::None) continue;
+                const float* const slopes =
+                    args.activation.slopes == nullptr ? nullptr : args.activation.slopes + column;
+                activate_row(args.activation, slopes, nullptr, columns, dst, dst);
             }
         }
     }

@@ -98,6 +98,10 @@ inline constexpr int64_t kConvolutionRows = 240;
 constexpr int64_t convolution_block_inner(int64_t inner) {
     return inner < 512 ? inner : 512;
 }
+// Floats between rows of the collected source: an odd number of cache lines, so that rows do not fall on each other.
+constexpr int64_t convolution_patch_stride(int64_t part) {
+    return part < 64 ? part : ((part + 15) / 16 | 1) * 16;
+}
 constexpr int64_t convolution_block_rows(int64_t inner, int64_t columns) {
     // Source (and, with several parts, sums) of a block take at most 320 KiB of the second-level cache.
     const int64_t part = convolution_block_inner(inner);
@@ -108,7 +112,7 @@ constexpr int64_t convolution_block_rows(int64_t inner, int64_t columns) {
 constexpr int64_t convolution_scratch_floats(int64_t inner, int64_t columns) {
     const int64_t part = convolution_block_inner(inner);
     const int64_t sums = inner > part ? panel_count(columns) * kPanelColumns : 0;
-    return convolution_block_rows(inner, columns) * (part + sums) + 32;
+    return convolution_block_rows(inner, columns) * (convolution_patch_stride(part) + sums) + 32;
 }
 
 // ---- Integers -------------------------------------------------------------------------------------------------
@@ -224,7 +228,7 @@ struct PoolArgs {
 };
 
 // ---- Matrix product of two activations ----------------------------------------------------------------------------
-// dst[rows][columns] = epilogue(scale * a[rows][inner] x b[inner][columns]); sums run over inner in rising order.
+// dst[rows][columns] = epilogue(a[rows][inner] x b[inner][columns]); sums run over inner in rising order.
 // Element (k, n) of b is b[k * inner_stride + n * column_stride]: {columns, 1} for a row-major matrix, {1, inner} for a
 // transposed one. Cut by columns (multiples of 32) or rows; every call packs the columns it computes, so few calls with
 // many rows are best. bias is [columns].
@@ -237,7 +241,6 @@ struct MatMulArgs {
     int64_t rows;
     int64_t inner;
     int64_t columns;
-    float scale;             // 1 for a plain product
     FloatEpilogue epilogue;  // residual_stride[2]: floats between rows
     float* dst;              // must not overlap a or b
     int64_t dst_stride;      // floats between rows

@@ -4,6 +4,8 @@
 // Later files use earlier ones.
 // clang-format off
 #include "kernels/tile.inl"
+#include "kernels/math.inl"
+#include "kernels/epilogue.inl"
 #include "kernels/linear.inl"
 #include "kernels/linear_float.inl"
 // clang-format on

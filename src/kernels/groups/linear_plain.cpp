@@ -4,6 +4,8 @@
 // Later files use earlier ones.
 // clang-format off
 #include "kernels/panel_block.inl"
+#include "kernels/math.inl"
+#include "kernels/epilogue.inl"
 #include "kernels/linear.inl"
 #include "kernels/linear_integer.inl"
 // clang-format on

@@ -1,0 +1,67 @@
+// Depthwise convolution: every channel has filters of its own.
+
+namespace quoin {
+namespace {
+
+// Source channels of output columns: themselves, or each of them several times.
+QUOIN_INLINE Floats load_channels(const float* pixel, int64_t column, int64_t n, int64_t multiplier) {
+    if (multiplier == 1) return n == kLanes ? load(pixel + column) : load_first(pixel + column, n);
+    float lanes[kLanes] = {};
+    for (int64_t i = 0; i < n; ++i) lanes[i] = pixel[(column + i) / multiplier];
+    return load(lanes);
+}
+
+struct FloatDepthwise {
+    using Sum = Floats;
+    const DepthwiseArgs& args;
+    EpiloguePart part;
+    int64_t block = 0;
+    int64_t columns;
+
+    explicit QUOIN_INLINE FloatDepthwise(const DepthwiseArgs& arguments)
+        : args(arguments), part(arguments.epilogue, 0, 0), columns(arguments.channels * arguments.multiplier) {}
+    QUOIN_INLINE void begin_block(int64_t column, int64_t wide) {
+        block = column;
+        part = EpiloguePart(args.epilogue, column, wide);
+    }
+    QUOIN_INLINE const float* src() const { return args.src; }
+    QUOIN_INLINE Floats start() const { return zeros(); }
+    QUOIN_INLINE Floats weight(int64_t tap, int64_t column, int64_t n) const {
+        const float* const p = args.weights + tap * columns + column;
+        return n == kLanes ? load(p) : load_first(p, n);
+    }
+    QUOIN_INLINE Floats add(Floats sum, const float* pixel, int64_t column, int64_t n, Floats weight) const {
+        return fma(load_channels(pixel, column, n, args.multiplier), weight, sum);
+    }
+    QUOIN_INLINE void finish(const Position& at, const TapRange&, int64_t column, int64_t n, Floats sum) const {
+        float* const dst = args.dst + at.offset(args.dst_stride) + column;
+        const FloatEpilogue& epilogue = args.epilogue;
+        const float* const residual =
+            epilogue.residual == nullptr ? nullptr : epilogue.residual + at.offset(epilogue.residual_stride) + column;
+        const int64_t within = column - block;
+        Floats x = sum + load(part.bias + within);
+        if (residual != nullptr && !part.residual_last) {
+            x = x + (n == kLanes ? load(residual) : load_first(residual, n));
+        }
+        if (part.clamp.all) {
+            x = clamp(x, broadcast(part.clamp.low), broadcast(part.clamp.high));
+            if (n == kLanes) {
+                store(dst, x);
+            } else {
+                store_first(dst, x, n);
+            }
+            return;
+        }
+        alignas(64) float waiting[kLanes];
+        store(waiting, x);
+        activate_row(*part.activation, part.slopes + within, part.residual_last ? residual : nullptr, n, waiting, dst);
+    }
+};
+
+void depthwise_f32(const DepthwiseArgs& args) {
+    FloatDepthwise body(args);
+    slide(body, args.window, body.columns, args.first, args.count);
+}
+
+}  // namespace
+}  // namespace quoin

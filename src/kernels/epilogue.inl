@@ -1,0 +1,163 @@
+// The activations of an epilogue, on rows of results that were just written. Clamps alone (Relu, Clip) are for tiles to
+// do in registers.
+
+namespace quoin {
+namespace {
+
+// x (1 - erfc(x / sqrt(2)) / 2), with erfc(z) = exp(-z^2) t P(t), t = 1 / (1 + 0.4 z), for z >= 0: relative error of
+// the fit 6e-8, so that negative results keep their digits.
+QUOIN_INLINE Floats gelu_of(Floats x) {
+    const Floats z = absolute(x) * broadcast(0.70710678F);
+    const Floats one = broadcast(1.0F);
+    const Floats t = one / fma(broadcast(0.4F), z, one);
+    Floats p = broadcast(0.041246343F);
+    p = fma(p, t, broadcast(-0.14028870F));
+    p = fma(p, t, broadcast(0.083927780F));
+    p = fma(p, t, broadcast(0.088029027F));
+    p = fma(p, t, broadcast(0.079713598F));
+    p = fma(p, t, broadcast(0.19341096F));
+    p = fma(p, t, broadcast(0.20188312F));
+    p = fma(p, t, broadcast(0.22644374F));
+    p = fma(p, t, broadcast(0.22563419F));
+    const Floats half = broadcast(0.5F) * (p * t * exp_of(zeros() - z * z));
+    return select_less(x, zeros(), maximum(broadcast(-kLargestFloat), x) * half,
+                       x - minimum(broadcast(kLargestFloat), x) * half);
+}
+
+// log(1 + u) for u in 0..1; relative error 3e-8 before rounding.
+QUOIN_INLINE Floats log_one_plus(Floats u) {
+    Floats p = broadcast(0.0052305302F);
+    p = fma(p, u, broadcast(-0.029495940F));
+    p = fma(p, u, broadcast(0.078209527F));
+    p = fma(p, u, broadcast(-0.13661711F));
+    p = fma(p, u, broadcast(0.19105193F));
+    p = fma(p, u, broadcast(-0.24842739F));
+    p = fma(p, u, broadcast(0.33319059F));
+    p = fma(p, u, broadcast(-0.49999490F));
+    p = fma(p, u, broadcast(0.99999994F));
+    return p * u;
+}
+QUOIN_INLINE Floats softplus_of(Floats x) {
+    return maximum(zeros(), x) + log_one_plus(exp_of(zeros() - absolute(x)));
+}
+QUOIN_INLINE Floats mish_of(Floats x) {
+    // tanh(log(1 + e)) = (e^2 + 2 e) / (e^2 + 2 e + 2) with e = exp(x); from 20 on it is 1.
+    const Floats e = exp_of(minimum(broadcast(20.0F), x));
+    const Floats n = fma(e, e, e + e);
+    return maximum(broadcast(-kLargestFloat), x) * (n / (n + broadcast(2.0F)));
+}
+QUOIN_INLINE Floats sigmoid_of(Floats x) {
+    return broadcast(1.0F) / (broadcast(1.0F) + exp_of(zeros() - x));
+}
+// max(0, min(1, x)), NaN for NaN.
+QUOIN_INLINE Floats unit_clamp(Floats x) {
+    return maximum(zeros(), minimum(broadcast(1.0F), x));
+}
+
+// What a tile does in registers: max(low, .) and min(., high); the rest is left to activate_row.
+struct Clamp {
+    float low;
+    float high;
+    bool all;  // nothing is left to do
+};
+QUOIN_INLINE Clamp clamp_of(const FloatEpilogue& epilogue) {
+    const Activation& activation = epilogue.activation;
+    const bool at_once = !epilogue.residual_last || epilogue.residual == nullptr;
+    if (activation.kind == ActivationKind::None) return {-kInfinity, kInfinity, at_once};
+    if (activation.kind == ActivationKind::Relu && at_once) return {0.0F, kInfinity, true};
+    if (activation.kind == ActivationKind::Clip && at_once) return {activation.alpha, activation.beta, true};
+    return {-kInfinity, kInfinity, false};
+}
+// NaN for NaN.
+QUOIN_INLINE Floats clamp(Floats x, Floats low, Floats high) {
+    return minimum(high, maximum(low, x));
+}
+
+template <class Function>
+QUOIN_INLINE void map_row(const float* src, const float* slopes, const float* residual, int64_t columns, float* dst,
+                          Function function) {
+    for (int64_t c = 0; c < columns; c += kLanes) {
+        const int64_t n = smaller(columns - c, kLanes);
+        if (n == kLanes) {
+            Floats x = function(load(src + c), slopes == nullptr ? zeros() : load(slopes + c));
+            if (residual != nullptr) x = x + load(residual + c);
+            store(dst + c, x);
+        } else {
+            Floats x = function(load_first(src + c, n), slopes == nullptr ? zeros() : load_first(slopes + c, n));
+            if (residual != nullptr) x = x + load_first(residual + c, n);
+            store_first(dst + c, x, n);
+        }
+    }
+}
+
+// dst[i] = activation(src[i]) + residual[i]; slopes and residual may be null, dst may be src or residual.
+[[gnu::noinline]] void activate_row(const Activation& activation, const float* slopes, const float* residual,
+                                    int64_t columns, const float* src, float* dst) {
+    const Floats alpha = broadcast(activation.alpha);
+    const Floats beta = broadcast(activation.beta);
+    const auto apply = [&](auto function) QUOIN_LAMBDA_INLINE {
+        map_row(src, nullptr, residual, columns, dst,
+                [&](Floats x, Floats) QUOIN_LAMBDA_INLINE { return function(x); });
+    };
+    switch (activation.kind) {
+        case ActivationKind::None: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return x; });
+        case ActivationKind::Relu: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return maximum(zeros(), x); });
+        case ActivationKind::Clip: return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return clamp(x, alpha, beta); });
+        case ActivationKind::LeakyRelu:
+            return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return select_less(x, zeros(), alpha * x, x); });
+        case ActivationKind::PRelu:
+            return map_row(src, slopes, residual, columns, dst, [](Floats x, Floats slope) QUOIN_LAMBDA_INLINE {
+                return select_less(x, zeros(), slope * x, x);
+            });
+        case ActivationKind::Elu:
+            return apply([=](Floats x) QUOIN_LAMBDA_INLINE {
+                return select_less(x, zeros(), alpha * (exp_of(x) - broadcast(1.0F)), x);
+            });
+        case ActivationKind::Selu:
+            return apply([=](Floats x) QUOIN_LAMBDA_INLINE {
+                return beta * select_less(x, zeros(), alpha * (exp_of(x) - broadcast(1.0F)), x);
+            });
+        case ActivationKind::Sigmoid: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return sigmoid_of(x); });
+        case ActivationKind::HardSigmoid:
+            return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return unit_clamp(fma(alpha, x, beta)); });
+        case ActivationKind::HardSwish:
+            return apply([](Floats x) QUOIN_LAMBDA_INLINE {
+                return maximum(broadcast(-kLargestFloat), x) * unit_clamp(fma(broadcast(1.0F / 6), x, broadcast(0.5F)));
+            });
+        case ActivationKind::Silu:
+            return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return times_sigmoid(x, alpha * x); });
+        case ActivationKind::Tanh: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return tanh_of(x); });
+        case ActivationKind::Gelu: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return gelu_of(x); });
+        case ActivationKind::GeluTanh: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return gelu_tanh_of(x); });
+        case ActivationKind::Mish: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return mish_of(x); });
+        case ActivationKind::Softplus: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return softplus_of(x); });
+    }
+}
+
+// What a kernel needs of an epilogue while it computes up to 32 columns, beginning with `column`. Room behind the last
+// of them is filled up, so whole vectors may be read.
+struct EpiloguePart {
+    alignas(64) float bias[kPanelColumns];
+    alignas(64) float slopes[kPanelColumns];
+    Clamp clamp;
+    const Activation* activation;
+    bool residual_last;
+    int64_t columns;
+
+    QUOIN_INLINE EpiloguePart(const FloatEpilogue& epilogue, int64_t column, int64_t count)
+        : clamp(clamp_of(epilogue)),
+          activation(&epilogue.activation),
+          residual_last(epilogue.residual_last),
+          columns(count) {
+        for (int64_t c = 0; c < kPanelColumns; ++c) {
+            const bool inside = c < count;
+            bias[c] = inside && epilogue.bias != nullptr ? epilogue.bias[column + c] : 0.0F;
+            slopes[c] = inside && epilogue.activation.kind == ActivationKind::PRelu
+                            ? epilogue.activation.slopes[column + c]
+                            : 0.0F;
+        }
+    }
+};
+
+}  // namespace
+}  // namespace quoin

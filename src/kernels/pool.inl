@@ -1,0 +1,84 @@
+// Largest and mean values under a window.
+
+namespace quoin {
+namespace {
+
+template <bool kAverage>
+struct FloatPool {
+    using Sum = Floats;
+    const PoolArgs& args;
+
+    QUOIN_INLINE void begin_block(int64_t, int64_t) {}
+    QUOIN_INLINE const float* src() const { return reinterpret_cast<const float*>(args.src); }
+    QUOIN_INLINE Floats start() const { return kAverage ? zeros() : broadcast(-kInfinity); }
+    QUOIN_INLINE Floats weight(int64_t, int64_t, int64_t) const { return zeros(); }
+    QUOIN_INLINE Floats add(Floats sum, const float* pixel, int64_t column, int64_t n, Floats) const {
+        const Floats x = n == kLanes ? load(pixel + column) : load_first(pixel + column, n);
+        return kAverage ? sum + x : maximum(sum, x);
+    }
+    // Taps that the mean counts.
+    QUOIN_INLINE int64_t counted(const Position& at, const TapRange& taps) const {
+        int64_t count = 1;
+        for (int axis = 0; axis < 3; ++axis) {
+            const Window& window = args.window;
+            int64_t seen = taps.end[axis] - taps.begin[axis];
+            if (args.count_padding) {
+                const int64_t base = at.at[axis] * window.step[axis] - window.pad[axis];
+                const int64_t room = window.source[axis] + args.pad_end[axis] - base;
+                seen = room <= 0
+                           ? 0
+                           : smaller((room + window.dilation[axis] - 1) / window.dilation[axis], window.kernel[axis]);
+            }
+            count *= seen;
+        }
+        return count;
+    }
+    QUOIN_INLINE void finish(const Position& at, const TapRange& taps, int64_t column, int64_t n, Floats sum) const {
+        float* const dst = reinterpret_cast<float*>(args.dst) + at.offset(args.dst_stride) + column;
+        Floats x = sum;
+        if constexpr (kAverage) x = sum / broadcast(static_cast<float>(larger<int64_t>(counted(at, taps), 1)));
+        if (n == kLanes) {
+            store(dst, x);
+        } else {
+            store_first(dst, x, n);
+        }
+    }
+};
+
+template <bool kSigned>
+struct BytePool {
+    using Sum = Ints;
+    const PoolArgs& args;
+
+    QUOIN_INLINE void begin_block(int64_t, int64_t) {}
+    QUOIN_INLINE const std::byte* src() const { return args.src; }
+    QUOIN_INLINE Ints start() const { return broadcast_int(kSigned ? -128 : 0); }
+    QUOIN_INLINE Ints weight(int64_t, int64_t, int64_t) const { return broadcast_int(0); }
+    QUOIN_INLINE Ints add(Ints sum, const std::byte* pixel, int64_t column, int64_t n, Ints) const {
+        return max_ints(sum, load_bytes_first(pixel + column, n, kSigned));
+    }
+    QUOIN_INLINE void finish(const Position& at, const TapRange&, int64_t column, int64_t n, Ints sum) const {
+        std::byte* const dst = args.dst + at.offset(args.dst_stride) + column;
+        store_bytes_first(dst, kSigned ? sum : subtract_ints(sum, broadcast_int(128)), n, kSigned ? 0 : 128);
+    }
+};
+
+void max_pool_f32(const PoolArgs& args) {
+    FloatPool<false> body = {args};
+    slide(body, args.window, args.channels, args.first, args.count);
+}
+void average_pool_f32(const PoolArgs& args) {
+    FloatPool<true> body = {args};
+    slide(body, args.window, args.channels, args.first, args.count);
+}
+void max_pool_u8(const PoolArgs& args) {
+    BytePool<false> body = {args};
+    slide(body, args.window, args.channels, args.first, args.count);
+}
+void max_pool_s8(const PoolArgs& args) {
+    BytePool<true> body = {args};
+    slide(body, args.window, args.channels, args.first, args.count);
+}
+
+}  // namespace
+}  // namespace quoin
