@@ -19,13 +19,19 @@ struct Pass {
 // packing at the final readers.
 constexpr std::array kPasses = {
     Pass{"fold_constants", fold_constants},
+    Pass{"fuse_activations", fuse_activations},
+    Pass{"fuse_normalization", fuse_normalization},
+    Pass{"fold_batch_norm", fold_batch_norm},
     Pass{"fuse_gated_linear", fuse_gated_linear},
     Pass{"fuse_residual", fuse_residual},
     Pass{"remove_dead_nodes", remove_dead_nodes},
+    Pass{"channels_last", channels_last},
+    Pass{"fuse_convolution", fuse_convolution},
     Pass{"quantize_activations", quantize_activations},
     Pass{"fuse_norm_quantization", fuse_norm_quantization},
     Pass{"fuse_gate_quantization", fuse_gate_quantization},
     Pass{"fuse_rotary_update", fuse_rotary_update},
+    Pass{"pack_convolutions", pack_convolutions},
     Pass{"pack_weights", pack_weights},
 };
 

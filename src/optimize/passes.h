@@ -7,6 +7,20 @@ namespace quoin {
 
 // Computes nodes whose inputs are all constant.
 Status fold_constants(Graph& graph, const OptimizeContext& context);
+// Chains of arithmetic that compute Swish, HardSwish, HardSigmoid, Mish or Gelu become that op.
+Status fuse_activations(Graph& graph, const OptimizeContext& context);
+// Chains that divide by the root of a mean square become LayerNormalization or RMSNormalization, with the constant
+// scale and bias behind them.
+Status fuse_normalization(Graph& graph, const OptimizeContext& context);
+// BatchNormalization, and Mul or Add of a constant per channel, go into the weight and bias of the Conv or
+// ConvTranspose in front; a BatchNormalization without one becomes a Conv with one tap per channel.
+Status fold_batch_norm(Graph& graph, const OptimizeContext& context);
+// Conv and pools become ChannelsLastConv and ChannelsLastPool; Transposes go where they are fewest.
+Status channels_last(Graph& graph, const OptimizeContext& context);
+// ChannelsLastConv takes the activation and the residual Add that follow it.
+Status fuse_convolution(Graph& graph, const OptimizeContext& context);
+// Weights of ChannelsLastConv in the order their kernels read.
+Status pack_convolutions(Graph& graph, const OptimizeContext& context);
 // Mul(Swish(Linear(x, a)), Linear(x, b)) becomes GatedLinear(x, a, b).
 Status fuse_gated_linear(Graph& graph, const OptimizeContext& context);
 // Add(Linear(x, w, bias), y) becomes Linear(x, w, bias, y).

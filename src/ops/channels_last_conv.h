@@ -1,0 +1,14 @@
+// Packed weights of ChannelsLastConv, shared with the pass that packs them.
+#pragma once
+
+#include "core/runtime.h"
+#include "core/status.h"
+#include "graph/constant.h"
+
+namespace quoin {
+
+// The f32 weight in the order its kernel reads, in new memory: panels for each group one after the other, or
+// [taps][OC] when it is depthwise. InvalidModel when the group does not divide OC.
+Result<Constant> pack_convolution(const Runtime& runtime, const Constant& weight, int64_t group, std::string_view name);
+
+}  // namespace quoin

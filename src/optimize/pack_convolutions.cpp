@@ -1,0 +1,29 @@
+#include <map>
+#include <utility>
+
+#include "ops/channels_last_conv.h"
+#include "optimize/passes.h"
+
+namespace quoin {
+
+Status pack_convolutions(Graph& graph, const OptimizeContext& context) {
+    // Convolutions may share a weight, but not with other groups.
+    std::map<std::pair<ValueId, int64_t>, ValueId> packed;
+    std::vector<Node> nodes = graph.nodes();
+    for (Node& node : nodes) {
+        if (node.op != Op::ChannelsLastConv) continue;
+        const auto key = std::pair(node.inputs[1], node.integer("group", 1));
+        if (!packed.contains(key)) {
+            const Value& weight = graph.value(key.first);
+            if (!weight.constant) return error(StatusCode::Internal, "node '", node.name, "' has no constant weight");
+            QUOIN_ASSIGN_OR_RETURN(Constant constant,
+                                   pack_convolution(context.runtime, *weight.constant, key.second, weight.name));
+            packed[key] = graph.add_constant(weight.name + ".panels", std::move(constant));
+        }
+        node.inputs[1] = packed[key];
+    }
+    graph.set_nodes(std::move(nodes));
+    return remove_dead_nodes(graph, context);
+}
+
+}  // namespace quoin

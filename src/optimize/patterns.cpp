@@ -1,0 +1,101 @@
+#include "optimize/patterns.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "optimize/constants.h"
+
+namespace quoin {
+namespace {
+
+constexpr size_t kMostFactors = 8;
+
+void multiply_in(const Graph& graph, ValueId value, Product& product, int depth) {
+    if (const auto constant = scalar_value(graph, value)) {
+        product.scale *= double{*constant};
+        return;
+    }
+    const NodeId id = graph.value(value).producer;
+    if (id != kNoValue && depth > 0 && product.factors.size() < kMostFactors) {
+        const Node& node = graph.node(id);
+        switch (node.op) {
+            case Op::Mul:
+                multiply_in(graph, node.inputs[0], product, depth - 1);
+                multiply_in(graph, node.inputs[1], product, depth - 1);
+                return;
+            case Op::Neg:
+                product.scale = -product.scale;
+                multiply_in(graph, node.inputs[0], product, depth - 1);
+                return;
+            case Op::Div:
+                if (const auto divisor = scalar_value(graph, node.inputs[1])) {
+                    product.scale /= double{*divisor};
+                    multiply_in(graph, node.inputs[0], product, depth - 1);
+                    return;
+                }
+                break;
+            case Op::Pow:
+                if (const auto exponent = scalar_value(graph, node.inputs[1])) {
+                    if (*exponent != 2 && *exponent != 3) break;
+                    for (int count = 0; count < static_cast<int>(*exponent); ++count) {
+                        multiply_in(graph, node.inputs[0], product, depth - 1);
+                    }
+                    return;
+                }
+                break;
+            default: break;
+        }
+    }
+    product.factors.push_back(value);
+}
+
+void add_in(const Graph& graph, ValueId value, Sum& sum, int depth) {
+    if (const auto constant = scalar_value(graph, value)) {
+        sum.offset += double{*constant};
+        return;
+    }
+    const NodeId id = graph.value(value).producer;
+    if (id != kNoValue && depth > 0) {
+        const Node& node = graph.node(id);
+        if (node.op == Op::Add) {
+            add_in(graph, node.inputs[0], sum, depth - 1);
+            add_in(graph, node.inputs[1], sum, depth - 1);
+            return;
+        }
+        if (node.op == Op::Sub) {
+            if (const auto subtrahend = scalar_value(graph, node.inputs[1])) {
+                sum.offset -= double{*subtrahend};
+                add_in(graph, node.inputs[0], sum, depth - 1);
+                return;
+            }
+        }
+    }
+    sum.terms.push_back(value);
+}
+
+}  // namespace
+
+Product product_of(const Graph& graph, ValueId value) {
+    Product product;
+    multiply_in(graph, value, product, 4);
+    std::ranges::sort(product.factors);
+    return product;
+}
+
+Sum sum_of(const Graph& graph, ValueId value) {
+    Sum sum;
+    add_in(graph, value, sum, 2);
+    return sum;
+}
+
+const Node* producer(const Graph& graph, ValueId value, Op op) {
+    if (value == kNoValue || graph.value(value).producer == kNoValue) return nullptr;
+    const Node& node = graph.node(graph.value(value).producer);
+    return node.op == op ? &node : nullptr;
+}
+
+bool close_to(double a, double b) {
+    return std::abs(a - b) <= 2e-6 * std::max(std::abs(a), std::abs(b));
+}
+
+}  // namespace quoin
