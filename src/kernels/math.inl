@@ -56,5 +56,120 @@ QUOIN_INLINE Floats gelu_tanh_of(Floats x) {
     return times_sigmoid(x, broadcast(1.5957691216F) * fma(broadcast(0.044715F), cube, x));
 }
 
+// NaN stays; `high` where the bounds contradict each other.
+QUOIN_INLINE Floats clip_of(Floats x, Floats low, Floats high) {
+    const Floats raised = select_less(x, low, low, x);
+    return select_less(high, raised, high, raised);
+}
+
+// 1 / (1 + e^-x)
+QUOIN_INLINE Floats sigmoid_of(Floats x) {
+    return broadcast(1.0F) / (broadcast(1.0F) + exp_of(zeros() - x));
+}
+
+// e^x - 1, small arguments included.
+QUOIN_INLINE Floats expm1_of(Floats x) {
+    Floats p = broadcast(1.9875691500e-4F);
+    p = fma(p, x, broadcast(1.3981999507e-3F));
+    p = fma(p, x, broadcast(8.3334519073e-3F));
+    p = fma(p, x, broadcast(4.1665795894e-2F));
+    p = fma(p, x, broadcast(1.6666665459e-1F));
+    p = fma(p, x, broadcast(5.0000001201e-1F));
+    return select_less(absolute(x), broadcast(0.34F), fma(p, x * x, x), exp_of(x) - broadcast(1.0F));
+}
+
+// Natural logarithm, within 2 ulp; -infinity for 0, NaN below.
+QUOIN_INLINE Floats log_of(Floats argument) {
+    const Floats smallest_normal = broadcast(0x1p-126F);
+    const Floats x = select_less(argument, smallest_normal, argument * broadcast(0x1p23F), argument);
+    // x = 2^n m with m from sqrt(1/2) to sqrt(2)
+    const Ints offset = broadcast_int(0x3F3504F3);
+    const Ints distance = subtract_ints(as_ints(x), offset);
+    const Floats power = to_floats(shift_right_arithmetic<23>(distance));
+    const Ints fraction = and_ints(distance, broadcast_int(0x007FFFFF));
+    const Floats r = as_floats(add_ints(fraction, offset)) - broadcast(1.0F);
+    const Floats n = select_less(argument, smallest_normal, power - broadcast(23.0F), power);
+    Floats p = broadcast(0x1.145a62p-4F);
+    p = fma(p, r, broadcast(-0x1.de41d4p-4F));
+    p = fma(p, r, broadcast(0x1.e6f25ap-4F));
+    p = fma(p, r, broadcast(-0x1.fc214ep-4F));
+    p = fma(p, r, broadcast(0x1.23373ep-3F));
+    p = fma(p, r, broadcast(-0x1.555c50p-3F));
+    p = fma(p, r, broadcast(0x1.99a4b8p-3F));
+    p = fma(p, r, broadcast(-0x1.000006p-2F));
+    p = fma(p, r, broadcast(0x1.555548p-2F));
+    const Floats square = r * r;
+    Floats y = fma(p * r, square, n * broadcast(-2.12194440e-4F));
+    y = fma(square, broadcast(-0.5F), y);
+    y = fma(n, broadcast(0.693359375F), r + y);
+    y = select_less(argument, broadcast(0x1p-149F), broadcast(-kInfinity), y);
+    const Floats not_a_number = broadcast(__builtin_nanf(""));
+    y = select_less(argument, zeros(), not_a_number, y);
+    // infinity and NaN stay
+    return select_less(argument, broadcast(kInfinity), y, argument);
+}
+
+// log(1 + x) for x from 0 to 1.
+QUOIN_INLINE Floats log1p_of(Floats x) {
+    const Floats sum = broadcast(1.0F) + x;
+    return log_of(sum) + (x - (sum - broadcast(1.0F))) / sum;
+}
+
+// log(1 + e^x)
+QUOIN_INLINE Floats softplus_of(Floats x) {
+    const Floats positive = select_less(x, zeros(), zeros(), x);
+    return positive + log1p_of(exp_of(zeros() - absolute(x)));
+}
+
+// The complement of the error function for x >= 0; its relative error grows with x^2.
+QUOIN_INLINE Floats erfc_of(Floats x) {
+    const Floats u = broadcast(1.0F) / fma(broadcast(0.45F), x, broadcast(1.0F));
+    Floats p = broadcast(0x1.6a338ap-4F);
+    p = fma(p, u, broadcast(-0x1.4707d8p-2F));
+    p = fma(p, u, broadcast(0x1.51a414p-2F));
+    p = fma(p, u, broadcast(-0x1.e78a06p-5F));
+    p = fma(p, u, broadcast(0x1.e53232p-3F));
+    p = fma(p, u, broadcast(0x1.b6bdb8p-3F));
+    p = fma(p, u, broadcast(0x1.060c30p-2F));
+    p = fma(p, u, broadcast(0x1.03cef2p-2F));
+    p = fma(p, u, broadcast(0x1.8d395ep-18F));
+    return p * exp_of(zeros() - x * x);
+}
+// The error function for |x| below 0.95.
+QUOIN_INLINE Floats erf_near_zero(Floats x) {
+    const Floats square = x * x;
+    Floats p = broadcast(0x1.574ef0p-14F);
+    p = fma(p, square, broadcast(-0x1.a88dd0p-11F));
+    p = fma(p, square, broadcast(0x1.549676p-8F));
+    p = fma(p, square, broadcast(-0x1.b80964p-6F));
+    p = fma(p, square, broadcast(0x1.ce2dccp-4F));
+    p = fma(p, square, broadcast(-0x1.812742p-2F));
+    p = fma(p, square, broadcast(0x1.20dd76p+0F));
+    return x * p;
+}
+QUOIN_INLINE Floats erf_of(Floats x) {
+    const Floats magnitude = absolute(x);
+    const Floats large = copy_sign(broadcast(1.0F) - erfc_of(magnitude), x);
+    return select_less(magnitude, broadcast(0.9F), erf_near_zero(x), large);
+}
+// x times the distribution function of the normal distribution.
+QUOIN_INLINE Floats gelu_of(Floats x) {
+    const Floats bounded = maximum(broadcast(-15.0F), x);  // the result is 0 there
+    const Floats scaled = bounded * broadcast(0.70710678F);
+    const Floats magnitude = absolute(scaled);
+    const Floats tail = broadcast(0.5F) * erfc_of(magnitude);
+    const Floats large = select_less(scaled, zeros(), tail, broadcast(1.0F) - tail);
+    const Floats near = fma(broadcast(0.5F), erf_near_zero(scaled), broadcast(0.5F));
+    return bounded * select_less(magnitude, broadcast(0.9F), near, large);
+}
+
+// x tanh(log(1 + e^x)); the fraction is 1 from 20 on.
+QUOIN_INLINE Floats mish_of(Floats x) {
+    const Floats bounded = maximum(broadcast(-100.0F), x);
+    const Floats e = exp_of(minimum(broadcast(20.0F), bounded));
+    const Floats n = e * (e + broadcast(2.0F));
+    return bounded * (n / (n + broadcast(2.0F)));
+}
+
 }  // namespace
 }  // namespace quoin

@@ -28,14 +28,19 @@ struct BF16 {
 
 template <class T>
 concept HalfElement = std::same_as<T, F16> || std::same_as<T, BF16>;
+// Types that are only stored: their bits, and conversions from and to float.
+template <class T>
+concept NarrowElement = requires(const T& value) {
+    value.bits;
+};
 template <class T>
 concept FloatElement = std::floating_point<T> || HalfElement<T>;
 template <class T>
 concept IntegerElement = std::integral<T> && !std::same_as<T, bool>;
 
-// What an element is computed in: float for halves, else its own type.
+// What an element is computed in: float for halves and smaller ones, else its own type.
 template <class T>
-using Arithmetic = std::conditional_t<HalfElement<T>, float, T>;
+using Arithmetic = std::conditional_t<NarrowElement<T>, float, T>;
 
 template <class T>
 Arithmetic<T> to_arithmetic(const T& value) {

@@ -8,9 +8,6 @@ namespace quoin {
 // Output 0 has input 0's dtype and shape.
 Status infer_same_as_first(InferContext& context);
 
-// Output 0 has input 0's dtype and the shape that inputs 0 and 1 broadcast to (ONNX multidirectional broadcasting).
-Status infer_broadcast(InferContext& context);
-
 // False only when both are known and differ.
 constexpr bool may_equal(const Dim& a, const Dim& b) {
     return !a.known() || !b.known() || a.size == b.size;
