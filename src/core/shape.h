@@ -26,6 +26,8 @@ public:
     int64_t& operator[](size_t axis) { return dims_[axis]; }
     std::span<const int64_t> dims() const { return {dims_.data(), rank_}; }
     int64_t back() const { return dims_[rank_ - 1]; }
+    // The rank must be below kMaxRank.
+    void push_back(int64_t dim) { dims_[rank_++] = dim; }
     // Product of all dims (1 for a scalar); nullopt when a dim is negative or the product overflows.
     std::optional<int64_t> element_count() const;
     bool operator==(const Shape& other) const { return std::ranges::equal(dims(), other.dims()); }

@@ -54,7 +54,10 @@ std::optional<Result<Tensor>> InferContext::constant(size_t index) const {
 }
 
 Result<std::optional<std::vector<Dim>>> InferContext::elements(size_t index) const {
-    if (!has_input(index)) return std::optional<std::vector<Dim>>();
+    // Not even a look at the bytes of a weight.
+    if (!has_input(index) || (inputs_[index].dims && inputs_[index].dims->size() > 1)) {
+        return std::optional<std::vector<Dim>>();
+    }
     if (const std::optional<Result<Tensor>> known = constant(index)) {
         if (!known->ok()) return known->status();
         return elements_of(**known);

@@ -90,7 +90,8 @@ using InferFunction = Status (*)(InferContext&);
 
 // ---- prepare, plan, run ---------------------------------------------------------------------------------------
 
-// A tensor as a step sees it: concrete shape, bytes that somebody else owns (null while planning).
+// A tensor as a step sees it: concrete shape, bytes that somebody else owns. While planning they are null but for what
+// is known by then: constants and what follows from shapes.
 struct TensorView {
     std::byte* data = nullptr;
     DType dtype = DType::Undefined;

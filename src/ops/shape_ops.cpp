@@ -1,4 +1,4 @@
-// Reshape and Cast (ONNX).
+// Cast (ONNX).
 #include <algorithm>
 
 #include "core/half.h"
@@ -6,59 +6,6 @@
 
 namespace quoin {
 namespace {
-
-// ---- Reshape: a view, no step ---------------------------------------------------------------------------------
-
-// 0 copies the input's dim (unless allowzero), -1 takes what is left.
-Status infer_reshape(InferContext& context) {
-    const DType dtype = context.input(0).dtype;
-    const std::optional<Result<Tensor>> target = context.constant(1);
-    if (!target) {
-        context.set_output(0, dtype, std::nullopt);
-        return {};
-    }
-    if (!target->ok()) return target->status();
-    if ((*target)->dtype() != DType::I64) return context.fail("the shape is not i64");
-    const std::span<const int64_t> wanted = (*target)->as<int64_t>();
-    const bool allow_zero = context.node().integer("allowzero", 0) != 0;
-    const auto& dims = context.input(0).dims;
-    if (wanted.size() > Shape::kMaxRank) return context.fail("the result has ", wanted.size(), " dimensions");
-
-    std::vector<Dim> result(wanted.size());
-    std::optional<size_t> inferred;
-    for (size_t axis = 0; axis < wanted.size(); ++axis) {
-        if (wanted[axis] == -1) {
-            if (inferred) return context.fail("the shape has more than one -1");
-            inferred = axis;
-        } else if (wanted[axis] == 0 && !allow_zero) {
-            if (dims && axis >= dims->size()) return context.fail("dimension ", axis, " to copy does not exist");
-            if (dims) result[axis] = (*dims)[axis];
-        } else if (wanted[axis] < 0) {
-            return context.fail("the shape has the dimension ", wanted[axis]);
-        } else {
-            result[axis] = {.size = wanted[axis]};
-        }
-    }
-    // Symbolic dims that stand on both sides cancel; what remains must be known to divide.
-    const auto known = [](const Dim& dim) { return dim.known(); };
-    if (dims && std::ranges::all_of(*dims, known)) {
-        int64_t before = 1;
-        int64_t after = 1;
-        bool overflow = false;
-        for (const Dim& dim : *dims) overflow = overflow || __builtin_mul_overflow(before, dim.size, &before);
-        for (size_t axis = 0; axis < result.size(); ++axis) {
-            if (axis != inferred) overflow = overflow || __builtin_mul_overflow(after, result[axis].size, &after);
-        }
-        if (overflow) return context.fail("the shape has too many elements");
-        if (inferred && after != 0 && before % after == 0) {
-            result[*inferred] = {.size = before / after};
-        } else if (inferred || before != after) {
-            return context.fail("cannot make ", after, " elements of ", before);
-        }
-    }
-    context.set_output(0, dtype, std::move(result));
-    return {};
-}
 
 // ---- Cast -----------------------------------------------------------------------------------------------------
 
@@ -119,7 +66,6 @@ Result<std::unique_ptr<PreparedNode>> prepare_cast(const PrepareContext& context
 
 }  // namespace
 
-extern const OpImplementation kReshapeOp{infer_reshape, nullptr};
 extern const OpImplementation kCastOp{infer_cast, prepare_cast};
 
 }  // namespace quoin

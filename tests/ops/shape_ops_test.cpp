@@ -217,7 +217,7 @@ TEST_CASE("an index outside of the axis is an error that names the node") {
     for (const int32_t index : {2, -3, std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()}) {
         const Status status = run_op(Op::Gather, {x, given(ints({2}, {0, index}))}).status();
         CHECK(status.code() == StatusCode::InvalidArgument);
-        CHECK(status.message() == "node 'node': index " + std::to_string(index) + " is not below 2");
+        CHECK(status.message() == "node 'node' (Gather): index " + std::to_string(index) + " is not below 2");
     }
 }
 
