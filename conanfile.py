@@ -27,6 +27,7 @@ class QuoinConan(ConanFile):
 
     def requirements(self):
         self.requires("pcre2/[>=10.39 <11]")
+        self.requires("protozero/[>=1.7 <2]", visible=False)
         self.requires("nlohmann_json/[>=3.11 <4]", visible=False)
 
     def validate(self):

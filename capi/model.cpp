@@ -196,6 +196,7 @@ void quoin_model_destroy(quoin_model* model) {
 int32_t quoin_model_kind(const quoin_model* model) {
     if (model == nullptr) return 0;
     switch (model->model->kind) {
+        case ModelKind::Graph: return QUOIN_MODEL_GRAPH;
         case ModelKind::LanguageModel: return QUOIN_MODEL_DECODER;
         case ModelKind::Vocabulary: return QUOIN_MODEL_VOCABULARY;
     }

@@ -52,5 +52,6 @@ want_build_packages() {
     want ninja-build "runs the build" has_command ninja
     want pkg-config "finds the libraries below" has_command pkg-config
     want libpcre2-dev "regular expressions of tokenizers" pkg-config --exists libpcre2-8
+    want libprotozero-dev "reads ONNX files" test -f /usr/include/protozero/pbf_reader.hpp
     want nlohmann-json3-dev "JSON, in descriptions of models" pkg-config --exists nlohmann_json
 }

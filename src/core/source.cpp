@@ -124,13 +124,11 @@ Result<SourceBytes> Source::read(uint64_t offset, uint64_t count) const {
 
 void Source::release(uint64_t /*offset*/, uint64_t /*count*/) const {}
 
-Result<SourcePtr> open_file(const std::string& path, bool use_mmap, const std::shared_ptr<Memory>& memory) {
-    auto file = std::make_shared<FileDescriptor>(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (file->get() < 0) return system_error(path, "open");
-    struct stat info {};
-    if (fstat(file->get(), &info) != 0) return system_error(path, "examine");
-    if (!S_ISREG(info.st_mode)) return error(StatusCode::Io, "'", path, "' is not a regular file");
-    const auto size = static_cast<uint64_t>(info.st_size);
+namespace {
+
+// `path` is for messages and names the source.
+Result<SourcePtr> source_of(std::shared_ptr<FileDescriptor> file, const std::string& path, uint64_t size, bool use_mmap,
+                            const std::shared_ptr<Memory>& memory) {
     if (size == 0) return error(StatusCode::InvalidModel, path, ": the file is empty");
     if (!use_mmap) {
         return SourcePtr(std::make_shared<ReaderSource>(
@@ -142,6 +140,53 @@ Result<SourcePtr> open_file(const std::string& path, bool use_mmap, const std::s
     if (data == MAP_FAILED) return system_error(path, "map");
     auto mapping = std::make_shared<Mapping>(static_cast<std::byte*>(data), size);
     return SourcePtr(std::make_shared<MappedSource>(path, size, std::move(mapping)));
+}
+
+}  // namespace
+
+Result<SourcePtr> open_file(const std::string& path, bool use_mmap, const std::shared_ptr<Memory>& memory) {
+    auto file = std::make_shared<FileDescriptor>(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file->get() < 0) return system_error(path, "open");
+    struct stat info {};
+    if (fstat(file->get(), &info) != 0) return system_error(path, "examine");
+    if (!S_ISREG(info.st_mode)) return error(StatusCode::Io, "'", path, "' is not a regular file");
+    return source_of(std::move(file), path, static_cast<uint64_t>(info.st_size), use_mmap, memory);
+}
+
+Result<SourcePtr> open_file_below(const std::string& folder, std::string_view path, bool use_mmap,
+                                  const std::shared_ptr<Memory>& memory) {
+    const std::string whole = folder + "/" + std::string(path);
+    if (path.empty() || path.front() == '/' || path.find('\0') != std::string_view::npos) {
+        return error(StatusCode::InvalidModel, "'", path, "' is no path below the model's folder");
+    }
+    // Folder by folder from an open one, so that nobody can put a link in place after the check.
+    auto at = std::make_shared<FileDescriptor>(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (at->get() < 0) return system_error(folder, "open");
+    for (bool last = false; !last;) {
+        const size_t slash = path.find('/');
+        last = slash == std::string_view::npos;
+        const std::string part(path.substr(0, slash));
+        path.remove_prefix(last ? path.size() : slash + 1);
+        if (!last && (part.empty() || part == ".")) continue;
+        if (part.empty() || part == "..") {
+            return error(StatusCode::InvalidModel, "'", whole, "' is no path below the model's folder");
+        }
+        // Without O_NONBLOCK, opening a named pipe would wait.
+        const int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | (last ? 0 : O_DIRECTORY);
+        auto next = std::make_shared<FileDescriptor>(openat(at->get(), part.c_str(), flags));
+        if (next->get() < 0 && (errno == ELOOP || errno == ENOTDIR)) {
+            return error(StatusCode::InvalidModel, "'", whole, "' leads over a symbolic link, which is not allowed");
+        }
+        if (next->get() < 0) return system_error(whole, "open");
+        at = std::move(next);
+    }
+    struct stat info {};
+    if (fstat(at->get(), &info) != 0) return system_error(whole, "examine");
+    if (!S_ISREG(info.st_mode)) return error(StatusCode::InvalidModel, "'", whole, "' is not a regular file");
+    if (info.st_nlink != 1) {
+        return error(StatusCode::InvalidModel, "'", whole, "' has other names (hard links), which is not allowed");
+    }
+    return source_of(std::move(at), whole, static_cast<uint64_t>(info.st_size), use_mmap, memory);
 }
 
 SourcePtr wrap_memory(std::span<const std::byte> bytes) {

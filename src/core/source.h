@@ -51,6 +51,11 @@ using SourcePtr = std::shared_ptr<const Source>;
 
 // A regular file, mapped read-only (use_mmap false: read on demand into `memory`). Io with the system's reason.
 Result<SourcePtr> open_file(const std::string& path, bool use_mmap, const std::shared_ptr<Memory>& memory);
+// The same for a file that untrusted bytes name: `path` is relative to `folder`, and no part of it may be "..", a
+// symbolic link or anything but a folder; the file itself has no other name (hard link). InvalidModel when it is
+// otherwise.
+Result<SourcePtr> open_file_below(const std::string& folder, std::string_view path, bool use_mmap,
+                                  const std::shared_ptr<Memory>& memory);
 // The caller's bytes, which must stay until the last use.
 SourcePtr wrap_memory(std::span<const std::byte> bytes);
 // `read_at` fills the whole span from the offset and returns true, or returns false (then read() gives Io).

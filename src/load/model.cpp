@@ -116,7 +116,7 @@ Result<LoadedModel> load_gguf(const SourcePtr& source) {
 
 }  // namespace
 
-Result<LoadedModel> load_model(const SourcePtr& source) {
+Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<ModelFolder>& /*folder*/) {
     constexpr uint64_t kLookedAt = 32;
     if (source->size() == 0) return error(StatusCode::InvalidModel, source->name(), ": the file is empty");
     QUOIN_ASSIGN_OR_RETURN(const SourceBytes start, source->read(0, std::min(source->size(), kLookedAt)));

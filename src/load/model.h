@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
 
+#include "core/memory.h"
 #include "core/metadata.h"
 #include "core/source.h"
 #include "core/status.h"
@@ -13,6 +16,7 @@
 namespace quoin {
 
 enum class ModelKind : uint8_t {
+    Graph,          // tensors in, tensors out: inputs and outputs are the graph's own
     LanguageModel,  // `decoder` is set, the graph is the one of load/decoder.h
     Vocabulary,     // keys only, of any architecture: good for its tokenizer; the graph is empty
 };
@@ -24,9 +28,16 @@ struct LoadedModel {
     std::optional<DecoderInfo> decoder;
 };
 
+// Where the files lie that a model names beside its own.
+struct ModelFolder {
+    std::string path;
+    bool use_mmap = true;
+    std::shared_ptr<Memory> memory;  // for what is not mapped
+};
+
 // Looks at the first bytes, not at the name. The graph's constants refer to the source and share its ownership; no
 // weight is read. Unsupported names the format where the bytes are another known one, InvalidModel says that they are
 // none. Memory stays within a small multiple of the file's header.
-Result<LoadedModel> load_model(const SourcePtr& source);
+Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<ModelFolder>& folder = std::nullopt);
 
 }  // namespace quoin

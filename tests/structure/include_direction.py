@@ -26,6 +26,7 @@ PUBLIC = ["quoin/quoin.h", "quoin/quoin.hpp"]
 # Where the headers of other projects and of the machine may appear: pattern -> folders or files.
 FOREIGN = [
     (r"(pcre2|pcre2posix)\.h", ["src/text/"]),
+    (r"protozero/.*", ["src/load/"]),
     (r"xsimd/.*", ["src/kernels/"]),
     (r"\w*intrin\.h|arm_\w+\.h", ["src/kernels/", "src/core/cpu_info.cpp", "src/core/team.cpp"]),  # team: pause
     (r"cpuid\.h", ["src/kernels/", "src/core/cpu_info.cpp"]),
