@@ -152,6 +152,9 @@ quoin_status quoin_model_load_file(const quoin_runtime* runtime, const char* pat
         QUOIN_RETURN_IF_ERROR(read_load_options(options, read));
         QUOIN_ASSIGN_OR_RETURN(const RuntimePtr used, runtime_of(runtime));
         QUOIN_ASSIGN_OR_RETURN(const SourcePtr source, open_file(std::string(text), read.use_mmap, used->memory));
+        const size_t slash = text.rfind('/');
+        const std::string_view folder = slash == std::string_view::npos ? "." : text.substr(0, slash + 1);
+        read.folder = ModelFolder{std::string(folder), read.use_mmap, used->memory};
         return load_into(source, used, read, out);
     });
 }

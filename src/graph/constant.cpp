@@ -1,11 +1,14 @@
 #include "graph/constant.h"
 
 #include <cstring>
+#include <memory>
+#include <vector>
 
 namespace quoin {
 namespace {
 
 constexpr uintptr_t kMappedAlignment = 16;
+constexpr uintptr_t kElementAlignment = 8;              // of any element
 constexpr uint64_t kWorthMapping = uint64_t{64} << 10;  // below, a copy costs less than keeping a page of the file
 
 }  // namespace
@@ -14,7 +17,11 @@ Result<Tensor> Constant::load() const {
     if (!source_) return tensor_;
     QUOIN_ASSIGN_OR_RETURN(const SourceBytes source, source_->read(offset_, bytes_));
     // Constants are never written; Tensor's pointer is mutable because arenas and outputs use the same type.
-    auto* const data = const_cast<std::byte*>(source.bytes.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+    auto* const data = const_cast<std::byte*>(source.bytes.data());    // NOLINT(cppcoreguidelines-pro-type-const-cast)
+    if (reinterpret_cast<uintptr_t>(data) % kElementAlignment != 0) {  // protocol buffers begin anywhere
+        const auto copy = std::make_shared<std::vector<std::byte>>(source.bytes.begin(), source.bytes.end());
+        return Tensor(dtype_, shape_, copy->data(), copy->size(), copy);
+    }
     return Tensor(dtype_, shape_, data, source.bytes.size(), source.owner);
 }
 

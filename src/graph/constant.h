@@ -36,7 +36,8 @@ public:
     // Bytes of ordinary memory it occupies now: none while it lies in a file or is used from its mapping.
     uint64_t resident_bytes() const { return source_ || mapped_ ? 0 : tensor_.byte_size(); }
 
-    // The bytes: a view of the mapping, or read into memory of the source's choice. Not kept.
+    // The bytes: a view of the mapping, copied where its address suits no element, or read into memory of the source's
+    // choice. Not kept.
     Result<Tensor> load() const;
     // From now on this constant holds them. Large mapped bytes stay where they are; small or badly aligned ones are
     // copied into `memory`, so that kernels may rely on the alignment of 64 or, in a mapping, 16 bytes.

@@ -47,9 +47,9 @@ struct Value {
     std::optional<Constant> constant;
 };
 
-// Integers, floats, strings, lists of them, a tensor, or the body of a control-flow op. A body sees nothing of the graph
-// around it but its inputs: those the op defines, then what it captures, in the order of the node's last inputs. All
-// bodies of a node have the same captures; the node's attribute "captures" counts them.
+// Integers, floats, strings, lists of them, a tensor, or the body of a control-flow op. A body sees nothing of the
+// graph around it but its inputs: those the op defines, then what it captures, in the order of the node's last inputs.
+// All bodies of a node have the same captures; the node's attribute "captures" counts them.
 using Attribute = std::variant<int64_t, double, std::string, std::vector<int64_t>, std::vector<double>,
                                std::vector<std::string>, Tensor, std::shared_ptr<const Graph>>;
 
@@ -75,6 +75,8 @@ public:
     int32_t add_symbol(std::string_view name);  // the existing index if the name is known
     ValueId add_value(std::string name, DType dtype, std::optional<std::vector<Dim>> dims);
     ValueId add_input(std::string name, DType dtype, std::vector<Dim> dims);
+    // Makes a value that no node produces the next input.
+    void make_input(ValueId value) { inputs_.push_back(value); }
     ValueId add_constant(std::string name, Constant constant);
     // Appends a node whose outputs are values of this graph or kNoValue.
     void append_node(Node node);

@@ -6,13 +6,16 @@
 namespace quoin {
 
 Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, const LoadOptions& options) {
-    QUOIN_ASSIGN_OR_RETURN(LoadedModel loaded, load_model(source));
+    QUOIN_ASSIGN_OR_RETURN(LoadedModel loaded, load_model(source, options.folder));
     auto model = std::make_shared<Model>();
     model->runtime = runtime;
     model->kind = loaded.kind;
     model->decoder = std::move(loaded.decoder);
     model->metadata = std::move(loaded.metadata);
-    QUOIN_ASSIGN_OR_RETURN(model->tokenizer, make_tokenizer(model->metadata));
+    const bool is_graph = model->kind == ModelKind::Graph;
+    if (!is_graph) {
+        QUOIN_ASSIGN_OR_RETURN(model->tokenizer, make_tokenizer(model->metadata));
+    }
     if (options.metadata_only) model->kind = ModelKind::Vocabulary;
     if (model->kind == ModelKind::Vocabulary) {
         model->decoder.reset();
@@ -24,7 +27,7 @@ Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, const 
                      model->tokenizer->vocabulary_size(), " tokens, the embedding table only ",
                      model->decoder->vocabulary_size, " rows");
     }
-    QUOIN_RETURN_IF_ERROR(infer_types(loaded.graph));
+    QUOIN_RETURN_IF_ERROR(with_context(infer_types(loaded.graph), source->name(), ": "));
     model->source_graph = dump(loaded.graph);
     QUOIN_RETURN_IF_ERROR(
         with_context(optimize(loaded.graph, {*runtime, options.provider, options.progress}), source->name(), ": "));

@@ -32,8 +32,9 @@ using ModelPtr = std::shared_ptr<const Model>;
 
 struct LoadOptions {
     Provider provider = Provider::Native;
-    bool metadata_only = false;  // keys and tokenizer; the model's kind is then Vocabulary
-    LoadProgress progress;       // may be empty
+    bool metadata_only = false;                        // keys and tokenizer; the model's kind is then Vocabulary
+    LoadProgress progress;                             // may be empty
+    std::optional<ModelFolder> folder = std::nullopt;  // for models of several files
 };
 
 // Loads, optimizes and prepares. Blocks; packing runs on the runtime's team.

@@ -10,6 +10,7 @@
 
 #include "core/byte_reader.h"
 #include "load/gguf.h"
+#include "load/onnx.h"
 #include "load/quoted.h"
 
 namespace quoin {
@@ -46,9 +47,9 @@ bool is_safetensors(std::string_view bytes, uint64_t file_size) {
     return brace == '{' && *header >= 2 && *header <= file_size - 8;
 }
 
-// ModelProto: field 1 (ir_version) as a small varint, then a string or message of a low field number.
+// ModelProto: field 1 (ir_version) as a small varint, then another field of it, as they are numbered.
 bool is_onnx(std::string_view bytes) {
-    constexpr std::string_view kNextFields = "\x12\x1A\x22\x2A\x32\x3A\x42";
+    constexpr std::string_view kNextFields = "\x12\x1A\x22\x28\x32\x3A\x42\x72\xCA";
     return bytes.size() > 3 && bytes[0] == '\x08' && bytes[1] >= 1 && bytes[1] < 32 &&
            kNextFields.find(bytes[2]) != std::string_view::npos;
 }
@@ -68,7 +69,7 @@ std::string hexadecimal(std::string_view bytes) {
 
 Status refuse(const Source& source, std::string_view bytes) {
     const auto unsupported = [&](std::string_view meaning) {
-        return error(StatusCode::Unsupported, source.name(), ": not a GGUF file but ", meaning);
+        return error(StatusCode::Unsupported, source.name(), ": neither a GGUF nor an ONNX file but ", meaning);
     };
     for (const Signature& signature : kSignatures) {
         if (bytes.size() > signature.offset && bytes.substr(signature.offset).starts_with(signature.bytes)) {
@@ -76,7 +77,6 @@ Status refuse(const Source& source, std::string_view bytes) {
         }
     }
     if (is_safetensors(bytes, source.size())) return unsupported("a safetensors file; convert the model to GGUF");
-    if (is_onnx(bytes)) return unsupported("an ONNX model, which this version cannot load yet");
     if (is_text(bytes)) {
         return error(StatusCode::InvalidModel, source.name(), ": not a model but text that begins ", quoted(bytes));
     }
@@ -116,12 +116,13 @@ Result<LoadedModel> load_gguf(const SourcePtr& source) {
 
 }  // namespace
 
-Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<ModelFolder>& /*folder*/) {
+Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<ModelFolder>& folder) {
     constexpr uint64_t kLookedAt = 32;
     if (source->size() == 0) return error(StatusCode::InvalidModel, source->name(), ": the file is empty");
     QUOIN_ASSIGN_OR_RETURN(const SourceBytes start, source->read(0, std::min(source->size(), kLookedAt)));
     const std::string_view bytes(reinterpret_cast<const char*>(start.bytes.data()), start.bytes.size());
     if (bytes.starts_with("GGUF")) return load_gguf(source);
+    if (is_onnx(bytes)) return load_onnx(source, folder);
     return refuse(*source, bytes);
 }
 

@@ -1,0 +1,153 @@
+// Changes of meaning between versions of ONNX that need more than one node of today.
+#include <algorithm>
+
+#include "load/onnx_upgrade.h"
+
+namespace quoin::onnx {
+namespace {
+
+// [n] of ones, where n is a scalar or [1] tensor of i64.
+ValueId ones(NodeDraft& draft, ValueId count) {
+    const ValueId shape = draft.add(Op::Reshape, {count, draft.constant_of({1})});
+    return draft.add(Op::ConstantOfShape, {shape}, {{"value", tensor_of(std::vector<int64_t>{1})}});
+}
+
+// The rank of a tensor, [1].
+ValueId rank_of(NodeDraft& draft, ValueId tensor) {
+    if (const std::optional<size_t> known = draft.rank(tensor)) {
+        return draft.constant_of({static_cast<int64_t>(*known)});
+    }
+    return draft.add(Op::Shape, {draft.add(Op::Shape, {tensor})});
+}
+
+ValueId concat(NodeDraft& draft, std::vector<ValueId> parts) {
+    return draft.add(Op::Concat, std::move(parts), {{"axis", int64_t{0}}});
+}
+
+// Makes the draft's op of its inputs.
+ValueId same_op(NodeDraft& draft, std::vector<ValueId> inputs) {
+    return draft.add(*find_op("onnx", draft.op_type), std::move(inputs), draft.attributes);
+}
+
+Status expect_inputs(const NodeDraft& draft, size_t count) {
+    for (size_t index = 0; index < count; ++index) {
+        if (!draft.has_input(index)) return draft.invalid("input ", index, " is left out, which the operator needs");
+    }
+    return {};
+}
+
+}  // namespace
+
+// Softmax was that of a matrix: the dims before `axis` are its rows, all others its columns.
+Status flatten_softmax(NodeDraft& draft) {
+    QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 1));
+    const int64_t axis = draft.integer("axis", 1);
+    draft.set("axis", int64_t{-1});
+    const std::optional<size_t> rank = draft.rank(draft.input(0));
+    if (axis == -1 || (rank && axis + 1 == static_cast<int64_t>(*rank))) return {};
+    const ValueId shape = draft.add(Op::Shape, {draft.input(0)});
+    const ValueId matrix = draft.add(Op::Flatten, {draft.input(0)}, {{"axis", axis}});
+    draft.finish({draft.add(Op::Reshape, {same_op(draft, {matrix}), shape})});
+    return {};
+}
+
+// B's first dim stands below dim `axis` of A; ones are put behind it until today's rule does the same.
+Status broadcast_from_axis(NodeDraft& draft) {
+    QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 2));
+    const bool broadcast = draft.integer("broadcast", 0) != 0;
+    draft.take("broadcast");
+    const std::optional<Attribute> taken = draft.take("axis");
+    const auto* const axis = taken ? std::get_if<int64_t>(&*taken) : nullptr;
+    if (!broadcast || axis == nullptr) return {};
+    const ValueId a = draft.input(0);
+    const ValueId b = draft.input(1);
+    const ValueId b_shape = draft.add(Op::Shape, {b});
+    ValueId missing = draft.add(Op::Sub, {rank_of(draft, a), rank_of(draft, b)});
+    ValueId begin = draft.constant_of({*axis});
+    if (*axis < 0) begin = draft.add(Op::Add, {begin, rank_of(draft, a)});
+    missing = draft.add(Op::Sub, {missing, begin});
+    draft.set_input(1, draft.add(Op::Reshape, {b, concat(draft, {b_shape, ones(draft, missing)})}));
+    return {};
+}
+
+// One slope for each channel, which is dim 1, or one for all.
+Status slope_by_channel(NodeDraft& draft) {
+    QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 2));
+    if (draft.rank(draft.input(1)) == 0) return {};
+    const ValueId behind = draft.add(Op::Sub, {rank_of(draft, draft.input(0)), draft.constant_of({2})});
+    const ValueId shape = concat(draft, {draft.constant_of({-1}), ones(draft, behind)});
+    draft.set_input(1, draft.add(Op::Reshape, {draft.input(1), shape}));
+    return {};
+}
+
+// With spatial = 0, mean and variance have the shape of one element of the batch and broadcast over it.
+Status affine_normalization(NodeDraft& draft) {
+    const bool spatial = draft.integer("spatial", 1) != 0;
+    draft.take("spatial");
+    if (spatial) return {};
+    QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 5));
+    const ValueId x = draft.input(0);
+    const ValueId epsilon = draft.scalar_like(draft.number("epsilon", 1e-5), x);
+    const ValueId deviation = draft.add(Op::Sqrt, {draft.add(Op::Add, {draft.input(4), epsilon})});
+    const ValueId centered = draft.add(Op::Sub, {x, draft.input(3)});
+    const ValueId scaled = draft.add(Op::Mul, {draft.add(Op::Div, {centered, deviation}), draft.input(1)});
+    draft.finish({draft.add(Op::Add, {scaled, draft.input(2)})});
+    return {};
+}
+
+Status upsample(NodeDraft& draft) {
+    QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 1));
+    ValueId scales = draft.input(1);
+    if (draft.version < 7) {
+        const auto height = static_cast<float>(draft.number("height_scale", 0));
+        const auto width = static_cast<float>(draft.number("width_scale", 0));
+        scales = draft.constant(tensor_of(std::vector<float>{1, 1, height, width}));
+    } else if (const Attribute* const found = draft.attribute("scales")) {
+        const auto* const list = std::get_if<std::vector<double>>(found);
+        if (list == nullptr) return draft.invalid("attribute 'scales' is no list of numbers");
+        scales = draft.constant(tensor_of(std::vector<float>(list->begin(), list->end())));
+    }
+    if (scales == kNoValue) return draft.invalid("the scales are missing");
+    const std::string mode = draft.string("mode", "nearest");
+    draft.op_type = "Resize";
+    draft.inputs = {draft.input(0), kNoValue, scales};
+    draft.attributes = {{"mode", mode == "bilinear" ? std::string("linear") : mode},
+                        {"coordinate_transformation_mode", std::string("asymmetric")},
+                        {"nearest_mode", std::string("floor")}};
+    return {};
+}
+
+// Inputs were the number of copies and the one axis along which they stand.
+Status tile_one_axis(NodeDraft& draft) {
+    QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 3));
+    const auto one_integer = [&](ValueId id) {
+        const ValueId integer = draft.add(Op::Cast, {id}, {{"to", static_cast<int64_t>(DType::I64)}});
+        return draft.add(Op::Reshape, {integer, draft.constant_of({1})});
+    };
+    const ValueId tiles = one_integer(draft.input(1));
+    const ValueId axis = one_integer(draft.input(2));
+    const ValueId once = ones(draft, rank_of(draft, draft.input(0)));
+    draft.inputs = {draft.input(0), draft.add(Op::ScatterElements, {once, axis, tiles})};
+    return {};
+}
+
+Status expand_group_scale(NodeDraft& draft) {
+    QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 3));
+    const int64_t groups = draft.integer("num_groups", 0);
+    if (groups < 1) return draft.invalid("num_groups = ", groups);
+    const ValueId channels = draft.add(Op::Shape, {draft.input(0)}, {{"start", int64_t{1}}, {"end", int64_t{2}}});
+    const ValueId group_count = draft.constant_of({groups});
+    const ValueId shape = concat(draft, {group_count, draft.add(Op::Div, {channels, group_count})});
+    for (const size_t index : {size_t{1}, size_t{2}}) {
+        const ValueId column = draft.add(Op::Unsqueeze, {draft.input(index), draft.constant_of({1})});
+        const ValueId wide = draft.add(Op::Expand, {column, shape});
+        draft.set_input(index, draft.add(Op::Reshape, {wide, draft.constant_of({-1})}));
+    }
+    return {};
+}
+
+Status scan_batches(NodeDraft& draft) {
+    return draft.unsupported("Scan over batches, as in version 8, is not known here; convert the model to a newer one");
+}
+
+}  // namespace quoin::onnx
