@@ -4,13 +4,15 @@ namespace quoin {
 namespace {
 
 // Source channels of output columns: themselves, or each of them several times.
+template <bool kOneEach>
 QUOIN_INLINE Floats load_channels(const float* pixel, int64_t column, int64_t n, int64_t multiplier) {
-    if (multiplier == 1) return n == kLanes ? load(pixel + column) : load_first(pixel + column, n);
+    if constexpr (kOneEach) return n == kLanes ? load(pixel + column) : load_first(pixel + column, n);
     float lanes[kLanes] = {};
     for (int64_t i = 0; i < n; ++i) lanes[i] = pixel[(column + i) / multiplier];
     return load(lanes);
 }
 
+template <bool kOneEach>
 struct FloatDepthwise {
     using Sum = Floats;
     const DepthwiseArgs& args;
@@ -31,13 +33,17 @@ struct FloatDepthwise {
         return n == kLanes ? load(p) : load_first(p, n);
     }
     QUOIN_INLINE Floats add(Floats sum, const float* pixel, int64_t column, int64_t n, Floats weight) const {
-        return fma(load_channels(pixel, column, n, args.multiplier), weight, sum);
+        return fma(load_channels<kOneEach>(pixel, column, n, args.multiplier), weight, sum);
     }
-    QUOIN_INLINE void finish(const Position& at, const TapRange&, int64_t column, int64_t n, Floats sum) const {
-        float* const dst = args.dst + at.offset(args.dst_stride) + column;
+    QUOIN_INLINE SlideTarget at(const Position& position, const TapRange&) const {
+        return SlideTarget(position, args.dst_stride, args.epilogue.residual_stride);
+    }
+    QUOIN_INLINE void finish(const SlideTarget& at, int64_t index, int64_t column, int64_t n, Floats sum) const {
+        float* const dst = args.dst + at.dst + index * at.dst_step + column;
         const FloatEpilogue& epilogue = args.epilogue;
-        const float* const residual =
-            epilogue.residual == nullptr ? nullptr : epilogue.residual + at.offset(epilogue.residual_stride) + column;
+        const float* const residual = epilogue.residual == nullptr
+                                          ? nullptr
+                                          : epilogue.residual + at.residual + index * at.residual_step + column;
         const int64_t within = column - block;
         Floats x = sum + load(part.bias + within);
         if (residual != nullptr && !part.residual_last) {
@@ -59,8 +65,13 @@ struct FloatDepthwise {
 };
 
 void depthwise_f32(const DepthwiseArgs& args) {
-    FloatDepthwise body(args);
-    slide(body, args.window, body.columns, args.first, args.count);
+    if (args.multiplier == 1) {
+        FloatDepthwise<true> body(args);
+        slide(body, args.window, body.columns, args.first, args.count);
+    } else {
+        FloatDepthwise<false> body(args);
+        slide(body, args.window, body.columns, args.first, args.count);
+    }
 }
 
 }  // namespace

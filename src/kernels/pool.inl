@@ -33,10 +33,18 @@ struct FloatPool {
         }
         return count;
     }
-    QUOIN_INLINE void finish(const Position& at, const TapRange& taps, int64_t column, int64_t n, Floats sum) const {
-        float* const dst = reinterpret_cast<float*>(args.dst) + at.offset(args.dst_stride) + column;
+    struct Target {
+        SlideTarget place;
+        float counted;
+    };
+    QUOIN_INLINE Target at(const Position& position, const TapRange& taps) const {
+        return {SlideTarget(position, args.dst_stride, args.dst_stride),
+                kAverage ? static_cast<float>(larger<int64_t>(counted(position, taps), 1)) : 1.0F};
+    }
+    QUOIN_INLINE void finish(const Target& at, int64_t index, int64_t column, int64_t n, Floats sum) const {
+        float* const dst = reinterpret_cast<float*>(args.dst) + at.place.dst + index * at.place.dst_step + column;
         Floats x = sum;
-        if constexpr (kAverage) x = sum / broadcast(static_cast<float>(larger<int64_t>(counted(at, taps), 1)));
+        if constexpr (kAverage) x = sum / broadcast(at.counted);
         if (n == kLanes) {
             store(dst, x);
         } else {
@@ -57,8 +65,11 @@ struct BytePool {
     QUOIN_INLINE Ints add(Ints sum, const std::byte* pixel, int64_t column, int64_t n, Ints) const {
         return max_ints(sum, load_bytes_first(pixel + column, n, kSigned));
     }
-    QUOIN_INLINE void finish(const Position& at, const TapRange&, int64_t column, int64_t n, Ints sum) const {
-        std::byte* const dst = args.dst + at.offset(args.dst_stride) + column;
+    QUOIN_INLINE SlideTarget at(const Position& position, const TapRange&) const {
+        return SlideTarget(position, args.dst_stride, args.dst_stride);
+    }
+    QUOIN_INLINE void finish(const SlideTarget& at, int64_t index, int64_t column, int64_t n, Ints sum) const {
+        std::byte* const dst = args.dst + at.dst + index * at.dst_step + column;
         store_bytes_first(dst, kSigned ? sum : subtract_ints(sum, broadcast_int(128)), n, kSigned ? 0 : 128);
     }
 };

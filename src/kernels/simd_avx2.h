@@ -168,6 +168,10 @@ QUOIN_INLINE Ints shift_words(Ints x) {
     if constexpr (kBits < 0) return _mm256_srli_epi16(x, -kBits);
     return x;
 }
+template <int kBits>
+QUOIN_INLINE Ints shift_words_arithmetic(Ints x) {
+    return _mm256_srai_epi16(x, kBits);
+}
 // table[index] for every byte, index below 16.
 QUOIN_INLINE Ints look_up(const int8_t* table, Ints index) {
     const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));

@@ -165,6 +165,11 @@ QUOIN_INLINE Ints shift_words(Ints x) {
     if constexpr (kBits < 0) return _mm512_srli_epi16(x, -kBits);
     return x;
 }
+// 16-bit lanes, signed, to the right.
+template <int kBits>
+QUOIN_INLINE Ints shift_words_arithmetic(Ints x) {
+    return _mm512_srai_epi16(x, kBits);
+}
 // table[index] for every byte, index below 16.
 QUOIN_INLINE Ints look_up(const int8_t* table, Ints index) {
     const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));

@@ -179,6 +179,10 @@ QUOIN_INLINE Ints shift_words(Ints x) {
     if constexpr (kBits < 0) return (Ints)((UnsignedShorts)x >> -kBits);
     return x;
 }
+template <int kBits>
+QUOIN_INLINE Ints shift_words_arithmetic(Ints x) {
+    return (Ints)((Shorts)x >> kBits);
+}
 QUOIN_INLINE Ints look_up(const int8_t* table, Ints index) {
     UnsignedBytes number;
     for (int i = 0; i < 16; ++i) number[i] = static_cast<uint8_t>(table[((UnsignedBytes)index)[i]]);

@@ -179,6 +179,10 @@ QUOIN_INLINE Ints shift_words(Ints x) {
     if constexpr (kBits < 0) return vreinterpretq_s32_u16(vshrq_n_u16(vreinterpretq_u16_s32(x), -kBits));
     return x;
 }
+template <int kBits>
+QUOIN_INLINE Ints shift_words_arithmetic(Ints x) {
+    return vreinterpretq_s32_s16(vshrq_n_s16(vreinterpretq_s16_s32(x), kBits));
+}
 QUOIN_INLINE Ints look_up(const int8_t* table, Ints index) {
     return vreinterpretq_s32_s8(vqtbl1q_s8(vld1q_s8(table), vreinterpretq_u8_s32(index)));
 }

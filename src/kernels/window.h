@@ -124,9 +124,9 @@ constexpr int64_t panel_bytes_int8(int64_t inner) {
 }
 
 enum class IntegerResult : uint8_t {
-    U8,   // saturate(round(sum * multiplier) + zero_point), halves to even, within lowest..highest
+    U8,   // saturate(round(sum * scale) + zero_point), halves to even, within lowest..highest
     S8,   // likewise
-    F32,  // epilogue(sum * multiplier)
+    F32,  // epilogue(sum * scale)
     S32,  // sum
 };
 
@@ -144,31 +144,34 @@ struct IntegerConvolutionArgs {
     const int32_t* weight_zero_points;  // [columns] or null for zeros; unsigned weights: zero point - 128
     const int32_t* bias;                // [columns] or null
     IntegerResult result;
-    const float* multiplier;  // [columns]; not for S32. QLinearConv: src scale * weight scale / dst scale
-    int32_t zero_point;       // of the result, for U8 and S8
-    int32_t lowest;           // least and largest result, for U8 and S8: at most the range of the type, less for a
-    int32_t highest;          // fused Relu or Clip
-    FloatEpilogue epilogue;   // for F32
-    std::byte* dst;           // u8, s8, float or int32
-    int64_t dst_stride[3];    // elements
+    const float* scales;     // [columns]; not for S32. QLinearConv: src scale * weight scale / dst scale
+    int32_t zero_point;      // of the result, for U8 and S8
+    int32_t lowest;          // least and largest result, for U8 and S8: at most the range of the type, less for a
+    int32_t highest;         // fused Relu or Clip
+    FloatEpilogue epilogue;  // for F32
+    std::byte* dst;          // u8, s8, float or int32
+    int64_t dst_stride[3];   // elements
     int64_t first;
     int64_t count;
     std::byte* scratch;  // integer_convolution_scratch_bytes(inner, columns) bytes, 4-byte aligned, private to the call
 };
 constexpr int64_t integer_convolution_block_inner(int64_t inner) {
-    return inner < 2048 ? (inner + 3) / 4 * 4 : 2048;
+    return inner < 2048 ? inner : 2048;
+}
+// Bytes between rows of the collected source.
+constexpr int64_t integer_convolution_patch_stride(int64_t part) {
+    return part < 256 ? (part + 3) / 4 * 4 : ((part + 63) / 64 | 1) * 64;
 }
 constexpr int64_t integer_convolution_block_rows(int64_t inner, int64_t columns) {
     const int64_t part = integer_convolution_block_inner(inner);
-    const int64_t row = part * 2 + (inner > part ? panel_count(columns) * kPanelColumns * 4 : 0);
+    const int64_t row = part + (inner > part ? panel_count(columns) * kPanelColumns * 4 : 0) + 1;
     const int64_t rows = 320 * 1024 / row / 12 * 12;
     return rows > kConvolutionRows ? kConvolutionRows : rows < 24 ? 24 : rows;
 }
 constexpr int64_t integer_convolution_scratch_bytes(int64_t inner, int64_t columns) {
-    // Two bytes for each value of the source: instruction sets without byte dot products widen them.
     const int64_t part = integer_convolution_block_inner(inner);
     const int64_t sums = inner > part ? panel_count(columns) * kPanelColumns * 4 : 0;
-    return integer_convolution_block_rows(inner, columns) * (part * 2 + sums + 4) + 128;
+    return integer_convolution_block_rows(inner, columns) * (integer_convolution_patch_stride(part) + sums) + 128;
 }
 
 // ---- Depthwise ------------------------------------------------------------------------------------------------
@@ -200,7 +203,7 @@ struct IntegerDepthwiseArgs {
     const int32_t* weight_zero_points;  // [columns] or null
     const int32_t* bias;                // [columns] or null
     IntegerResult result;
-    const float* multipliers;  // [columns]; not for S32
+    const float* scales;  // [columns]; not for S32
     int32_t zero_point;
     int32_t lowest;
     int32_t highest;

@@ -6,6 +6,7 @@
 #include "kernels/math.inl"
 #include "kernels/epilogue.inl"
 #include "kernels/positions.inl"
+#include "kernels/finish_row.inl"
 #include "kernels/convolution.inl"
 #include "kernels/matmul.inl"
 // clang-format on
