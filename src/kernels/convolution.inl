@@ -168,14 +168,15 @@ void convolution_f32(const ConvolutionArgs& args) {
         if (args.epilogue.residual != nullptr) {
             collect_offsets(args.window, args.epilogue.residual_stride, first, rows, residual_offsets);
         }
-        const int64_t step = plain ? inner : part_inner;
-        for (int64_t k = 0; k < inner; k += step) {
+        // Without taps, as in some phases of transposed convolutions, the epilogue alone makes the result.
+        const int64_t step = larger<int64_t>(plain ? inner : part_inner, 1);
+        for (int64_t k = 0; k == 0 || k < inner; k += step) {
             ConvolutionTile tile = {};
             tile.inner = smaller(inner - k, step);
             if (plain) {
                 tile.src = args.src + source_offset(args.window, Position(args.window, first));
                 tile.src_stride = plain_stride;
-            } else {
+            } else if (inner > 0) {
                 collect_patches(FloatPatches{patches}, args.window, args.channels, args.src, first, rows, k,
                                 k + tile.inner, patch_stride);
                 tile.src = patches;

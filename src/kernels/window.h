@@ -105,7 +105,7 @@ constexpr int64_t convolution_patch_stride(int64_t part) {
 constexpr int64_t convolution_block_rows(int64_t inner, int64_t columns) {
     // Source (and, with several parts, sums) of a block take at most 320 KiB of the second-level cache.
     const int64_t part = convolution_block_inner(inner);
-    const int64_t row = part + (inner > part ? panel_count(columns) * kPanelColumns : 0);
+    const int64_t row = part + (inner > part ? panel_count(columns) * kPanelColumns : 0) + 1;
     const int64_t rows = 80 * 1024 / row / 12 * 12;
     return rows > kConvolutionRows ? kConvolutionRows : rows < 24 ? 24 : rows;
 }
