@@ -4,51 +4,6 @@
 namespace quoin {
 namespace {
 
-// x (1 - erfc(x / sqrt(2)) / 2), with erfc(z) = exp(-z^2) t P(t), t = 1 / (1 + 0.4 z), for z >= 0: relative error of
-// the fit 6e-8, so that negative results keep their digits.
-QUOIN_INLINE Floats gelu_of(Floats x) {
-    const Floats z = absolute(x) * broadcast(0.70710678F);
-    const Floats one = broadcast(1.0F);
-    const Floats t = one / fma(broadcast(0.4F), z, one);
-    Floats p = broadcast(0.041246343F);
-    p = fma(p, t, broadcast(-0.14028870F));
-    p = fma(p, t, broadcast(0.083927780F));
-    p = fma(p, t, broadcast(0.088029027F));
-    p = fma(p, t, broadcast(0.079713598F));
-    p = fma(p, t, broadcast(0.19341096F));
-    p = fma(p, t, broadcast(0.20188312F));
-    p = fma(p, t, broadcast(0.22644374F));
-    p = fma(p, t, broadcast(0.22563419F));
-    const Floats half = broadcast(0.5F) * (p * t * exp_of(zeros() - z * z));
-    return select_less(x, zeros(), maximum(broadcast(-kLargestFloat), x) * half,
-                       x - minimum(broadcast(kLargestFloat), x) * half);
-}
-
-// log(1 + u) for u in 0..1; relative error 3e-8 before rounding.
-QUOIN_INLINE Floats log_one_plus(Floats u) {
-    Floats p = broadcast(0.0052305302F);
-    p = fma(p, u, broadcast(-0.029495940F));
-    p = fma(p, u, broadcast(0.078209527F));
-    p = fma(p, u, broadcast(-0.13661711F));
-    p = fma(p, u, broadcast(0.19105193F));
-    p = fma(p, u, broadcast(-0.24842739F));
-    p = fma(p, u, broadcast(0.33319059F));
-    p = fma(p, u, broadcast(-0.49999490F));
-    p = fma(p, u, broadcast(0.99999994F));
-    return p * u;
-}
-QUOIN_INLINE Floats softplus_of(Floats x) {
-    return maximum(zeros(), x) + log_one_plus(exp_of(zeros() - absolute(x)));
-}
-QUOIN_INLINE Floats mish_of(Floats x) {
-    // tanh(log(1 + e)) = (e^2 + 2 e) / (e^2 + 2 e + 2) with e = exp(x); from 20 on it is 1.
-    const Floats e = exp_of(minimum(broadcast(20.0F), x));
-    const Floats n = fma(e, e, e + e);
-    return maximum(broadcast(-kLargestFloat), x) * (n / (n + broadcast(2.0F)));
-}
-QUOIN_INLINE Floats sigmoid_of(Floats x) {
-    return broadcast(1.0F) / (broadcast(1.0F) + exp_of(zeros() - x));
-}
 // max(0, min(1, x)), NaN for NaN.
 QUOIN_INLINE Floats unit_clamp(Floats x) {
     return maximum(zeros(), minimum(broadcast(1.0F), x));
