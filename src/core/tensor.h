@@ -16,12 +16,16 @@ namespace quoin {
 class Tensor {
 public:
     Tensor() = default;
-    // New bytes from `memory`, contents undefined; strings are std::string, empty, on the heap. Fails when the shape's byte size overflows or memory is short.
+    // New bytes from `memory`, contents undefined; strings are std::string, empty, on the heap. Fails when the shape's
+    // byte size overflows or memory is short.
     static Result<Tensor> allocate(const std::shared_ptr<Memory>& memory, DType dtype, const Shape& shape,
                                    std::string_view what);
     // Bytes kept alive by `owner` (null: the caller keeps them). `data` must hold byte_size(dtype, elements) bytes.
     Tensor(DType dtype, const Shape& shape, std::byte* data, size_t bytes, std::shared_ptr<const void> owner)
         : dtype_(dtype), shape_(shape), data_(data), byte_size_(bytes), owner_(std::move(owner)) {}
+
+    // The same bytes as elements of another type; the sizes must agree.
+    Tensor with_type(DType dtype, const Shape& shape) const { return {dtype, shape, data_, byte_size_, owner_}; }
 
     DType dtype() const { return dtype_; }
     const Shape& shape() const { return shape_; }

@@ -25,6 +25,14 @@ Result<Tensor> Constant::load() const {
     return Tensor(dtype_, shape_, data, source.bytes.size(), source.owner);
 }
 
+Constant Constant::with_type(DType dtype, const Shape& shape) const {
+    Constant other = *this;
+    other.dtype_ = dtype;
+    other.shape_ = shape;
+    if (!source_) other.tensor_ = tensor_.with_type(dtype, shape);
+    return other;
+}
+
 Status Constant::materialize(const std::shared_ptr<Memory>& memory, std::string_view name) {
     if (!source_) return {};
     QUOIN_ASSIGN_OR_RETURN(const Tensor loaded, load());

@@ -39,6 +39,8 @@ public:
     // The bytes: a view of the mapping, copied where its address suits no element, or read into memory of the source's
     // choice. Not kept.
     Result<Tensor> load() const;
+    // The same bytes as elements of another type. Plain layout only; the sizes must agree.
+    Constant with_type(DType dtype, const Shape& shape) const;
     // From now on this constant holds them. Large mapped bytes stay where they are; small or badly aligned ones are
     // copied into `memory`, so that kernels may rely on the alignment of 64 or, in a mapping, 16 bytes.
     Status materialize(const std::shared_ptr<Memory>& memory, std::string_view name);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "load/onnx_contrib.h"
 #include "load/quoted.h"
 
 namespace quoin::onnx {
@@ -9,12 +10,6 @@ namespace {
 
 constexpr int64_t kNewestOnnx = 28;
 constexpr int64_t kNewestMl = 5;
-
-Status unknown(const NodeDraft& draft) {
-    return error(StatusCode::Unsupported, "node ", quoted(draft.name), ": the operator ", quoted(draft.op_type), " of ",
-                 draft.domain.empty() ? std::string("ai.onnx") : quoted(draft.domain), ", version ", draft.version,
-                 ", is not known here");
-}
 
 Status check_version(const NodeDraft& draft, int64_t newest) {
     if (draft.version >= 1 && draft.version <= newest) return {};
@@ -62,22 +57,32 @@ Result<std::vector<ValueId>> append(NodeDraft& draft, Op op) {
 
 }  // namespace
 
+Status unknown_operator(const NodeDraft& draft) {
+    return error(StatusCode::Unsupported, "node ", quoted(draft.name), ": the operator ", quoted(draft.op_type), " of ",
+                 draft.domain.empty() ? std::string("ai.onnx") : quoted(draft.domain), ", version ", draft.version,
+                 ", is not known here");
+}
+
 Result<std::vector<ValueId>> convert(NodeDraft& draft) {
     std::string_view domain = "onnx";
     if (draft.domain.empty()) {
         QUOIN_RETURN_IF_ERROR(check_version(draft, kNewestOnnx));
-        QUOIN_RETURN_IF_ERROR(upgrade(draft));
+        if (draft.op_type == "SimplifiedLayerNormalization") {
+            QUOIN_RETURN_IF_ERROR(simplified_layer_normalization(draft));
+        } else {
+            QUOIN_RETURN_IF_ERROR(upgrade(draft));
+        }
     } else if (draft.domain == "ai.onnx.ml") {
         QUOIN_RETURN_IF_ERROR(check_version(draft, kNewestMl));
         domain = "ml";
     } else if (draft.domain == "com.microsoft") {
         QUOIN_RETURN_IF_ERROR(convert_contrib(draft));
     } else {
-        return unknown(draft);
+        return unknown_operator(draft);
     }
     if (draft.results()) return *draft.results();
     const std::optional<Op> op = find_op(domain, draft.op_type);
-    if (!op) return unknown(draft);
+    if (!op) return unknown_operator(draft);
     return append(draft, *op);
 }
 

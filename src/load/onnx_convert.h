@@ -12,6 +12,9 @@ namespace quoin::onnx {
 // version that is not known, InvalidModel a wrong number of inputs or outputs.
 Result<std::vector<ValueId>> convert(NodeDraft& draft);
 
+// The refusal of an operator that nobody knows.
+Status unknown_operator(const NodeDraft& draft);
+
 // One step of convert(): older versions of a standard operator brought to the newest meaning.
 Status upgrade(NodeDraft& draft);
 // Another: an operator of com.microsoft as one or several standard ones.

@@ -61,6 +61,17 @@ Result<ValueForm> form_of(const TypeProto& type, std::string_view what, std::str
                  ": sparse tensors and opaque types are not known here");
 }
 
+StatedType stated_type(const TypeProto& type) {
+    const bool plain = type.kind == TypeProto::Kind::Tensor && type.element_type > 0 && type.element_type < 100;
+    if (!plain) return {};
+    StatedType stated;
+    stated.dtype = dtype_from_number(static_cast<uint32_t>(type.element_type)).value_or(DType::Undefined);
+    if (!type.shape || type.shape->size() > Shape::kMaxRank) return stated;
+    stated.dims.emplace();
+    for (const DimensionProto& each : *type.shape) stated.dims->push_back({.size = std::max<int64_t>(each.value, -1)});
+    return stated;
+}
+
 }  // namespace
 
 Status GraphBuilder::define(std::string_view name, ValueId id, Scope& scope) {
@@ -165,17 +176,18 @@ Status GraphBuilder::build_body(const GraphProto& proto, Scope& outer) {
 }
 
 Status GraphBuilder::build(const GraphProto& proto, Scope& scope, bool is_body) {
-    for (const ValueInfoProto& info : proto.value_infos) {
-        const bool tensor = info.type.kind == TypeProto::Kind::Tensor;
-        const int64_t number = info.type.element_type;
-        if (!tensor || number <= 0 || number >= 100) continue;
-        if (const auto dtype = dtype_from_number(static_cast<uint32_t>(number)))
-            scope.dtypes.emplace(info.name, *dtype);
-    }
+    for (const ValueInfoProto& info : proto.value_infos) scope.stated.emplace(info.name, stated_type(info.type));
+    for (const ValueInfoProto& info : proto.outputs) scope.stated.emplace(info.name, stated_type(info.type));
     QUOIN_RETURN_IF_ERROR(add_initializers(proto, scope));
     QUOIN_RETURN_IF_ERROR(add_inputs(proto, scope, is_body));
     QUOIN_RETURN_IF_ERROR(add_nodes(proto.nodes, scope));
-    return add_outputs(proto, scope);
+    QUOIN_RETURN_IF_ERROR(add_outputs(proto, scope));
+    for (const Node& node : graph_.nodes()) {
+        for (const ValueId id : node.outputs) {
+            if (id != kNoValue) graph_.value(id).dims.reset();
+        }
+    }
+    return {};
 }
 
 ValueId GraphBuilder::import(ValueId outer, const Graph& from) {
@@ -287,9 +299,9 @@ Status GraphBuilder::finish_node(const NodeProto& proto, Scope& scope, const std
         if (value.producer != kNoValue && static_cast<size_t>(id) >= values_before) {
             value.name = scope.call.prefix + std::string(name);
         }
-        if (value.dtype == DType::Undefined) {
-            const auto stated = scope.dtypes.find(name);
-            if (stated != scope.dtypes.end()) value.dtype = stated->second;
+        if (const auto stated = scope.stated.find(name); stated != scope.stated.end() && value.producer != kNoValue) {
+            if (value.dtype == DType::Undefined) value.dtype = stated->second.dtype;
+            if (!value.dims) value.dims = stated->second.dims;
         }
         QUOIN_RETURN_IF_ERROR(define(name, id, scope));
     }

@@ -27,6 +27,12 @@ struct Call {
 
 class GraphBuilder;
 
+// What the file says of a value, for conversions that want to know it early. Shape inference finds the truth later.
+struct StatedType {
+    DType dtype = DType::Undefined;
+    std::optional<std::vector<Dim>> dims;
+};
+
 // Names of one graph or of one call of a function, and the scope around a body.
 struct Scope {
     GraphBuilder& builder;
@@ -35,7 +41,7 @@ struct Scope {
     std::map<std::string_view, ValueId> names{};                    // kNoValue: an input that a call leaves out
     std::map<std::string_view, const TensorProto*> initializers{};  // those that nobody has read yet
     std::map<std::string_view, const SparseTensorProto*> sparse_initializers{};
-    std::map<std::string_view, DType> dtypes{};  // that the file states of its values
+    std::map<std::string_view, StatedType> stated{};  // of values, by the file
 };
 
 // Builds one graph. A body has a builder of its own.

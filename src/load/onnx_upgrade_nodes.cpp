@@ -1,6 +1,7 @@
 // Changes of meaning between versions of ONNX that need more than one node of today.
 #include <algorithm>
 
+#include "load/onnx_contrib.h"
 #include "load/onnx_upgrade.h"
 
 namespace quoin::onnx {
@@ -20,20 +21,9 @@ ValueId rank_of(NodeDraft& draft, ValueId tensor) {
     return draft.add(Op::Shape, {draft.add(Op::Shape, {tensor})});
 }
 
-ValueId concat(NodeDraft& draft, std::vector<ValueId> parts) {
-    return draft.add(Op::Concat, std::move(parts), {{"axis", int64_t{0}}});
-}
-
 // Makes the draft's op of its inputs.
 ValueId same_op(NodeDraft& draft, std::vector<ValueId> inputs) {
     return draft.add(*find_op("onnx", draft.op_type), std::move(inputs), draft.attributes);
-}
-
-Status expect_inputs(const NodeDraft& draft, size_t count) {
-    for (size_t index = 0; index < count; ++index) {
-        if (!draft.has_input(index)) return draft.invalid("input ", index, " is left out, which the operator needs");
-    }
-    return {};
 }
 
 }  // namespace
@@ -66,7 +56,7 @@ Status broadcast_from_axis(NodeDraft& draft) {
     ValueId begin = draft.constant_of({*axis});
     if (*axis < 0) begin = draft.add(Op::Add, {begin, rank_of(draft, a)});
     missing = draft.add(Op::Sub, {missing, begin});
-    draft.set_input(1, draft.add(Op::Reshape, {b, concat(draft, {b_shape, ones(draft, missing)})}));
+    draft.set_input(1, draft.add(Op::Reshape, {b, concat(draft, {b_shape, ones(draft, missing)}, 0)}));
     return {};
 }
 
@@ -75,7 +65,7 @@ Status slope_by_channel(NodeDraft& draft) {
     QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 2));
     if (draft.rank(draft.input(1)) == 0) return {};
     const ValueId behind = draft.add(Op::Sub, {rank_of(draft, draft.input(0)), draft.constant_of({2})});
-    const ValueId shape = concat(draft, {draft.constant_of({-1}), ones(draft, behind)});
+    const ValueId shape = concat(draft, {draft.constant_of({-1}), ones(draft, behind)}, 0);
     draft.set_input(1, draft.add(Op::Reshape, {draft.input(1), shape}));
     return {};
 }
@@ -137,7 +127,7 @@ Status expand_group_scale(NodeDraft& draft) {
     if (groups < 1) return draft.invalid("num_groups = ", groups);
     const ValueId channels = draft.add(Op::Shape, {draft.input(0)}, {{"start", int64_t{1}}, {"end", int64_t{2}}});
     const ValueId group_count = draft.constant_of({groups});
-    const ValueId shape = concat(draft, {group_count, draft.add(Op::Div, {channels, group_count})});
+    const ValueId shape = concat(draft, {group_count, draft.add(Op::Div, {channels, group_count})}, 0);
     for (const size_t index : {size_t{1}, size_t{2}}) {
         const ValueId column = draft.add(Op::Unsqueeze, {draft.input(index), draft.constant_of({1})});
         const ValueId wide = draft.add(Op::Expand, {column, shape});

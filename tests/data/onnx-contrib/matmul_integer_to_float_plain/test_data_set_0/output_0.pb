@@ -1,0 +1,1 @@
+ByJ<<,&BˆôBO/gB\þ'Bœ3BgÄB´Y;BKY@BE2BU0	BÖ4õA_ëA.nBÔ«B•Ô§A

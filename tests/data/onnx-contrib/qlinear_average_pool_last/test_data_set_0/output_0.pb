@@ -1,0 +1,1 @@
+ByJK7YWZXZr't\9‹9:ˆe8tn[[mh_s`lj>†xbu]hTj‚FbPš\pŒMmƒUZawhVqpO„º;bÃ;‚«F¾{YrZ}
