@@ -130,6 +130,7 @@ std::unique_ptr<LinearProblem> make_linear(const KernelTable& table, DType dtype
     args.inner = inner;
     args.dst = problem->dst.data();
     args.dst_stride = columns;
+    args.hardware_follows = hardware_follows_streams();
     problem->args = args;
     return problem;
 }

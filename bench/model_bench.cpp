@@ -57,20 +57,30 @@ Result<ModelPtr> load_bench_model(const RuntimePtr& runtime) {
 // Generates greedily from a prompt of its own; seconds of the tokens after the first.
 class Generator {
 public:
-    explicit Generator(const ModelPtr& model) : context_(Context::create(model, {.kv_tokens = 1024}).value()) {}
+    explicit Generator(const ModelPtr& model, int64_t prompt_tokens = kPromptTokens)
+        : prompt_(static_cast<size_t>(prompt_tokens)),
+          context_(Context::create(model, {.kv_tokens = std::max<int64_t>(1024, prompt_tokens + 512)}).value()) {
+        for (size_t index = 0; index < prompt_.size(); ++index) prompt_[index] = static_cast<int32_t>(11 + 17 * index);
+    }
 
     Context& context() { return *context_; }
     double generate(int64_t tokens) {
         const std::unique_ptr<Sequence> sequence = Sequence::create(context_).value();
-        std::vector<int32_t> prompt(kPromptTokens);
-        for (size_t index = 0; index < prompt.size(); ++index) prompt[index] = static_cast<int32_t>(11 + 17 * index);
         GenerateResult result;
-        const bool done = sequence->append_tokens(prompt).ok() &&
+        const bool done = sequence->append_tokens(prompt_).ok() &&
                           sequence->generate(nullptr, {.max_tokens = tokens + 1, .ignore_end = true}, {}, result).ok();
         return done ? result.generate_seconds : 0;
     }
 
+    // Seconds to read the prompt.
+    double prefill() {
+        const double start = now();
+        generate(0);
+        return now() - start;
+    }
+
 private:
+    std::vector<int32_t> prompt_;
     std::shared_ptr<Context> context_;
 };
 
@@ -105,6 +115,43 @@ void load_beside_reading(benchmark::State& state) {
     state.counters["read_s"] = median(reads);
     state.counters["load_s"] = median(loads);
     state.counters["load_of_read"] = median(loads) / median(reads);
+}
+
+// Shares of the threads' time by op while a prompt is read; waiting apart; what no thread spent in steps is "between".
+void prefill_profile(benchmark::State& state, int64_t tokens) {
+    const RuntimePtr runtime = make_runtime();
+    const Result<ModelPtr> model = load_bench_model(runtime);
+    if (!model.ok()) {
+        state.SkipWithError(std::string(model.status().message()).c_str());
+        return;
+    }
+    Generator generator(*model, tokens);
+    generator.prefill();
+    Profile profile(*(*model)->prepared);
+    const Graph& graph = (*model)->prepared->graph;
+    double seconds = 0;
+    std::vector<double> plain;
+    for (auto _ : state) {
+        plain.push_back(generator.prefill());
+        state.SetIterationTime(plain.back());
+        generator.context().set_profile(&profile);
+        seconds += generator.prefill();
+        generator.context().set_profile(nullptr);
+    }
+    const double whole = seconds * 1e9 * runtime->team->size();
+    double wait_ns = 0;
+    double run_ns = 0;
+    std::map<std::string, double> by_op;
+    for (NodeId node = 0; node < static_cast<NodeId>(graph.nodes().size()); ++node) {
+        const Profile::Times times = profile.total(node);
+        by_op[std::string(op_info(graph.node(node).op).name)] += static_cast<double>(times.run_ns);
+        run_ns += static_cast<double>(times.run_ns);
+        wait_ns += static_cast<double>(times.wait_ns);
+    }
+    for (const auto& [op, nanoseconds] : by_op) state.counters[op] = nanoseconds / whole;
+    state.counters["wait"] = wait_ns / whole;
+    state.counters["between"] = 1 - (run_ns + wait_ns) / whole;
+    state.counters["tokens_per_s"] = static_cast<double>(tokens) / median(plain);
 }
 
 // Shares of the threads' time by op, waiting apart; what no thread spent in steps is "between".
@@ -185,6 +232,16 @@ void two_models_at_once(benchmark::State& state) {
 
 BENCHMARK(load_beside_reading)->Name("model/load")->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
 BENCHMARK(decode_profile)->Name("model/decode")->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(prefill_profile, 256, 256)
+    ->Name("model/prefill/256")
+    ->UseManualTime()
+    ->Iterations(5)
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(prefill_profile, 4096, 4096)
+    ->Name("model/prefill/4096")
+    ->UseManualTime()
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(two_models_at_once)->Name("model/two")->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
 
 }  // namespace

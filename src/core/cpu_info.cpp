@@ -110,6 +110,22 @@ Isa effective_isa(std::optional<Isa> cap) {
     return best_up_to(most);
 }
 
+bool hardware_follows_streams() {
+#if defined(__x86_64__)
+    static const bool kFollows = [] {
+        unsigned eax = 0;
+        unsigned ebx = 0;
+        unsigned ecx = 0;
+        unsigned edx = 0;
+        return __get_cpuid(0, &eax, &ebx, &ecx, &edx) != 0 && ebx == signature_AMD_ebx && ecx == signature_AMD_ecx &&
+               edx == signature_AMD_edx;
+    }();
+    return kFollows;
+#else
+    return false;
+#endif
+}
+
 int available_processors() {
 #if defined(__linux__)
     cpu_set_t set;

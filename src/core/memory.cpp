@@ -19,7 +19,7 @@ size_t round_up(size_t bytes, size_t unit) {
 
 // Streaming a model through 4 KiB pages spends a tenth of the bandwidth on page walks, hence the advice.
 void* system_allocate(size_t bytes, size_t alignment) {
-    const size_t unit = bytes >= 4 * kHugePage ? kHugePage : alignment;
+    const size_t unit = bytes >= kHugePage ? kHugePage : alignment;
     if (bytes > SIZE_MAX - unit) return nullptr;
     void* const block = std::aligned_alloc(unit, round_up(bytes, unit));
 #if defined(__linux__)

@@ -35,6 +35,7 @@ struct LinearArgs {
     float* dst;                // [rows][columns]
     int64_t dst_stride;        // floats between rows
     Activation activation;     // all zero: none; slopes [columns]
+    bool hardware_follows;     // hardware_follows_streams() of core/cpu_info.h; never decides a result
 };
 
 // Scaled dot-product attention of one key/value head, for some query rows of one sequence and the heads of its group.

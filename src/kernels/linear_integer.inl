@@ -385,8 +385,12 @@ struct IntegerPanel {
         }
     }
 
+    // Where the hardware follows a stream by itself (LinearArgs::hardware_follows), one row leaves it alone if blocks
+    // are short: scales at the end of long ones are touched too early for it.
+    static constexpr bool kShortBlocks = Place::kBytes < 1024;
+
     // R rows and V vectors of columns, without a detour over memory.
-    template <int R, int V>
+    template <int R, int V, bool kAsk>
     static QUOIN_INLINE void multiply_rows(const std::byte* panel, int64_t column, int64_t parts, const std::byte* rows,
                                            int64_t stride, float* sums) {
         constexpr bool kMinimum = Reader::kMinimum;
@@ -404,7 +408,7 @@ struct IntegerPanel {
         for (int64_t at = 0; at < parts; ++at) {
             const int64_t in_block = at % kParts;
             const int64_t part = at % kGroupParts;
-            if (column == 0) {
+            if (kAsk && column == 0) {
                 ask_far_ahead<kBytesPerPart>(block + in_block * kBytesPerPart);
                 ask_near_ahead<kBytesPerPart>(block + in_block * kBytesPerPart);
             }
@@ -456,7 +460,12 @@ struct IntegerPanel {
                                               const std::byte* src, float* sums) {
         if (rows == R) {
             for (int64_t v = 0; v < kPanelVectors; v += kIntegerTileVectors) {
-                multiply_rows<R, kIntegerTileVectors>(panel, v * kLanes, args.inner / 32, src, args.src_stride, sums);
+                const int64_t parts = args.inner / 32;
+                if (R == 1 && kShortBlocks && args.hardware_follows) {
+                    multiply_rows<R, kIntegerTileVectors, R != 1>(panel, v * kLanes, parts, src, args.src_stride, sums);
+                } else {
+                    multiply_rows<R, kIntegerTileVectors, true>(panel, v * kLanes, parts, src, args.src_stride, sums);
+                }
             }
         } else if constexpr (R > 1) {
             multiply_rows_of<R - 1>(rows, panel, args, src, sums);

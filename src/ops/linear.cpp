@@ -35,27 +35,29 @@ int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-// Units of panels of the next run, when `left` are left and `grain` is that of a Work: a thread takes two thirds of its
-// share of what is left, but no more than keeps the scratch of a task in the second-level cache.
-int64_t next_run(int64_t left, const std::array<int64_t, 3>& grain) {
+// Units of panels of the run that begins `done` units into all blocks of rows, `units` in each: a thread takes two
+// thirds of its share of what is left, but no more than keeps the scratch of a task in the second-level cache.
+int64_t run_at(int64_t done, int64_t units, int64_t blocks, const std::array<int64_t, 3>& grain) {
     constexpr int64_t kMostPanelRows = 1024;
     const auto [rows, unit, sharers] = grain;
-    return std::clamp<int64_t>(2 * left / (3 * sharers), 1, std::max<int64_t>(1, kMostPanelRows / (rows * unit)));
+    const int64_t most = std::max<int64_t>(1, kMostPanelRows / (rows * unit));
+    const int64_t run = std::clamp<int64_t>(2 * (blocks * units - done) / (3 * sharers), 1, most);
+    return std::min(run, units - done % units);
 }
 
-// Tasks are (block of rows) x (run of panels); runs are whole units of panels. With many rows one unit is already much
-// work. With few the weights decide: long runs stream best, but whoever is ready first waits for the longest task that
-// goes on, so runs begin long and get shorter. Runs never decide what an output is.
+// Tasks are (block of rows) x (run of panels); runs are whole units of panels. Long runs stream best: what a kernel
+// asks for ahead of its use lies in the same task. But whoever is ready first waits for the longest task that goes on,
+// so runs begin long and get shorter. Runs never decide what an output is.
 Work cut(int64_t rows, int64_t row_bytes, int64_t panels, int64_t unit, int threads) {
     // Blocks of nearly equal height, or threads that meet after this step would wait for the tallest.
     const int64_t blocks = std::max<int64_t>(1, divide_up(rows, task_rows(row_bytes)));
     const int64_t row_block = blocks == 1 ? std::max<int64_t>(rows, 1) : divide_up(divide_up(rows, blocks), 6) * 6;
     const int64_t units = divide_up(panels, unit);
-    Work work{.tasks = divide_up(rows, row_block) * units, .grain = {row_block, unit, 0}};
-    if (rows == 0 || rows >= 32) return work;
-    work.grain[2] = threads;
-    work.tasks = 0;
-    for (int64_t left = units; left > 0; left -= next_run(left, work.grain)) ++work.tasks;
+    Work work{.tasks = 0, .grain = {row_block, unit, threads}};
+    const int64_t used_blocks = std::max<int64_t>(1, divide_up(rows, row_block));
+    for (int64_t done = 0; done < used_blocks * units; done += run_at(done, units, used_blocks, work.grain))
+        ++work.tasks;
+    if (rows == 0) work.tasks = 0;
     return work;
 }
 
@@ -67,17 +69,16 @@ struct Tile {
 };
 
 Tile tile(const Work& work, int64_t task, int64_t rows, int64_t panels) {
-    const auto [row_block, unit, sharers] = work.grain;
+    const int64_t row_block = work.grain[0];
+    const int64_t unit = work.grain[1];
     const int64_t units = divide_up(panels, unit);
-    if (sharers == 0) {
-        const int64_t row = task / units * row_block;
-        const int64_t panel = task % units * unit;
-        return {row, std::min(row_block, rows - row), panel, std::min(unit, panels - panel)};
-    }
-    int64_t left = units;
-    for (; task > 0; --task) left -= next_run(left, work.grain);
-    const int64_t panel = (units - left) * unit;
-    return {0, rows, panel, std::min(next_run(left, work.grain) * unit, panels - panel)};
+    const int64_t blocks = std::max<int64_t>(1, divide_up(rows, row_block));
+    int64_t done = 0;
+    for (; task > 0; --task) done += run_at(done, units, blocks, work.grain);
+    const int64_t row = done / units * row_block;
+    const int64_t panel = done % units * unit;
+    return {row, std::min(row_block, rows - row), panel,
+            std::min(run_at(done, units, blocks, work.grain) * unit, panels - panel)};
 }
 
 // One weight with its kernels: fills what of LinearArgs does not depend on the step's bytes.
@@ -108,6 +109,7 @@ public:
         args.inner = inner_;
         args.panels = part.panels;
         args.columns = std::min(part.panels * kPanelColumns, columns_ - part.panel * kPanelColumns);
+        args.hardware_follows = hardware_follows_streams();
         return args;
     }
     void run(const LinearArgs& args, std::byte* scratch) const {
