@@ -42,9 +42,16 @@ struct quoin_tensor {
     quoin::Tensor tensor;
 };
 
+// A value and, ready to be lent, what is in it.
+struct quoin_value {
+    quoin::RuntimeValue value;
+    std::optional<quoin_tensor> tensor;
+    std::vector<quoin_value> items;
+};
+
 struct quoin_session {
     std::unique_ptr<quoin::ModelSession> session;
-    mutable std::vector<quoin_tensor> outputs;  // what quoin_session_output lends
+    std::vector<quoin_value> outputs;  // of the last run, if it succeeded
 };
 
 struct quoin_context {

@@ -71,6 +71,14 @@ Status value_info(const std::vector<quoin_model::ValueInfo>& infos, size_t index
     value.rank = info.spec.ranked ? static_cast<int32_t>(info.spec.dims.size()) : -1;
     value.dims = info.spec.ranked ? info.spec.dims.data() : nullptr;
     value.dim_names = info.spec.ranked ? info.dim_names.data() : nullptr;
+    switch (info.spec.kind) {
+        case ValueKind::Tensor:
+        case ValueKind::Optional: value.kind = QUOIN_VALUE_TENSOR; break;
+        case ValueKind::Sequence:
+        case ValueKind::OptionalSequence: value.kind = QUOIN_VALUE_SEQUENCE; break;
+        case ValueKind::Map: value.kind = QUOIN_VALUE_MAP; break;
+    }
+    value.optional = info.spec.kind == ValueKind::Optional || info.spec.kind == ValueKind::OptionalSequence ? 1 : 0;
     return write_struct(value, out);
 }
 
@@ -334,7 +342,7 @@ quoin_status quoin_model_describe(const quoin_model* model, int32_t what, int32_
             return error(StatusCode::InvalidArgument, "no format has the number ", format);
         }
         QUOIN_ASSIGN_OR_RETURN(const std::string text,
-                               describe(*model->model, static_cast<Description>(what), format == QUOIN_FORMAT_JSON));
+                               describe(model->model, static_cast<Description>(what), format == QUOIN_FORMAT_JSON));
         if (write(text.data(), text.size(), user_data) != 0) {
             return error(StatusCode::Cancelled, "the description was stopped by the write callback");
         }

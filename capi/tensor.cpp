@@ -1,10 +1,25 @@
 #include "handles.h"
 #include "support.h"
+#include "value_handle.h"
 
 using namespace quoin;
 using namespace quoin::capi;
 
 namespace {
+
+static_assert(static_cast<int32_t>(RuntimeValue::Kind::None) == QUOIN_VALUE_NONE);
+static_assert(static_cast<int32_t>(RuntimeValue::Kind::Tensor) == QUOIN_VALUE_TENSOR);
+static_assert(static_cast<int32_t>(RuntimeValue::Kind::Sequence) == QUOIN_VALUE_SEQUENCE);
+static_assert(static_cast<int32_t>(RuntimeValue::Kind::Map) == QUOIN_VALUE_MAP);
+
+Status read_dims(int32_t rank, const int64_t* dims, Shape& out) {
+    if (rank < 0 || rank > static_cast<int32_t>(Shape::kMaxRank)) {
+        return error(StatusCode::InvalidArgument, "rank ", rank, " is not between 0 and ", Shape::kMaxRank);
+    }
+    if (rank > 0 && dims == nullptr) return error(StatusCode::InvalidArgument, "dims is NULL");
+    out = Shape(std::span<const int64_t>(dims, static_cast<size_t>(rank)));
+    return {};
+}
 
 Status read_shape(int32_t dtype, int32_t rank, const int64_t* dims, DType& out_dtype, Shape& out_shape,
                   size_t& out_bytes) {
@@ -12,12 +27,8 @@ Status read_shape(int32_t dtype, int32_t rank, const int64_t* dims, DType& out_d
     if (!known || *known == DType::String || *known == DType::Q8Row) {
         return error(StatusCode::InvalidArgument, "no tensor can have the element type ", dtype);
     }
-    if (rank < 0 || rank > static_cast<int32_t>(Shape::kMaxRank)) {
-        return error(StatusCode::InvalidArgument, "rank ", rank, " is not between 0 and ", Shape::kMaxRank);
-    }
-    if (rank > 0 && dims == nullptr) return error(StatusCode::InvalidArgument, "dims is NULL");
     out_dtype = *known;
-    out_shape = Shape(std::span<const int64_t>(dims, static_cast<size_t>(rank)));
+    QUOIN_RETURN_IF_ERROR(read_dims(rank, dims, out_shape));
     const std::optional<int64_t> count = out_shape.element_count();
     const std::optional<size_t> bytes = count ? byte_size(*known, *count) : std::nullopt;
     if (!bytes) {
@@ -28,7 +39,19 @@ Status read_shape(int32_t dtype, int32_t rank, const int64_t* dims, DType& out_d
     return {};
 }
 
+bool has_bytes(const quoin_tensor* tensor) {
+    return tensor != nullptr && tensor->tensor.dtype() != DType::String;
+}
+
 }  // namespace
+
+quoin_value quoin::capi::handle_of(RuntimeValue value) {
+    quoin_value handle;
+    if (value.is_tensor()) handle.tensor = quoin_tensor{value.tensor()};
+    for (const RuntimeValue& item : value.items()) handle.items.push_back(handle_of(item));
+    handle.value = std::move(value);
+    return handle;
+}
 
 quoin_status quoin_tensor_create(int32_t dtype, int32_t rank, const int64_t* dims, quoin_tensor** out) {
     return guard([&]() -> Status {
@@ -84,78 +107,106 @@ const int64_t* quoin_tensor_dims(const quoin_tensor* tensor) {
 }
 
 size_t quoin_tensor_byte_size(const quoin_tensor* tensor) {
-    return tensor == nullptr ? 0 : tensor->tensor.byte_size();
+    return has_bytes(tensor) ? tensor->tensor.byte_size() : 0;
 }
 
 void* quoin_tensor_data(quoin_tensor* tensor) {
-    return tensor == nullptr ? nullptr : tensor->tensor.data();
+    return has_bytes(tensor) ? tensor->tensor.data() : nullptr;
 }
 
 const void* quoin_tensor_data_const(const quoin_tensor* tensor) {
-    return tensor == nullptr ? nullptr : tensor->tensor.data();
+    return has_bytes(tensor) ? tensor->tensor.data() : nullptr;
 }
 
-// ---- session
+// ---- strings
 
-quoin_status quoin_session_create(const quoin_model* model, const quoin_session_options* options, quoin_session** out) {
+quoin_status quoin_tensor_create_strings(int32_t rank, const int64_t* dims, const char* const* texts,
+                                         const size_t* lengths, quoin_tensor** out) {
     return guard([&]() -> Status {
-        QUOIN_RETURN_IF_ERROR(require_all("quoin_session_create", model, out));
-        quoin_session_options read;
-        QUOIN_RETURN_IF_ERROR(read_options(options, read));
-        auto handle = std::make_unique<quoin_session>();
-        QUOIN_ASSIGN_OR_RETURN(handle->session, ModelSession::create(model->model));
-        handle->outputs.resize(model->outputs.size());
-        *out = handle.release();
-        return {};
-    });
-}
-
-quoin_status quoin_session_set_input(quoin_session* session, size_t index, const quoin_tensor* tensor) {
-    return guard([&]() -> Status {
-        QUOIN_RETURN_IF_ERROR(require_all("quoin_session_set_input", session, tensor));
-        const size_t count = input_specs(session->session->model()).size();
-        if (index >= count) return error(StatusCode::NotFound, "input ", index, " is not below ", count);
-        session->session->set_input(index, tensor->tensor);
-        return {};
-    });
-}
-
-quoin_status quoin_session_bind_output(quoin_session* session, size_t index, quoin_tensor* tensor) {
-    return guard([&]() -> Status {
-        QUOIN_RETURN_IF_ERROR(require(session, "session"));
-        if (index >= session->outputs.size()) {
-            return error(StatusCode::NotFound, "output ", index, " is not below ", session->outputs.size());
+        QUOIN_RETURN_IF_ERROR(require(out, "out"));
+        Shape shape;
+        QUOIN_RETURN_IF_ERROR(read_dims(rank, dims, shape));
+        const std::optional<int64_t> count = shape.element_count();
+        if (!count) return error(StatusCode::InvalidArgument, "no tensor can have the shape ", to_string(shape));
+        if (*count > 0 && texts == nullptr) return error(StatusCode::InvalidArgument, "texts is NULL");
+        QUOIN_ASSIGN_OR_RETURN(Tensor tensor,
+                               Tensor::allocate(std::make_shared<Memory>(), DType::String, shape, "a tensor"));
+        const std::span<std::string> elements = tensor.as<std::string>();
+        for (size_t index = 0; index < elements.size(); ++index) {
+            std::string_view text;
+            QUOIN_RETURN_IF_ERROR(
+                read_text(texts[index], lengths == nullptr ? QUOIN_STRLEN : lengths[index], "a text", text));
+            elements[index] = text;
         }
-        session->session->bind_output(index, tensor == nullptr ? std::nullopt : std::optional(tensor->tensor));
+        *out = std::make_unique<quoin_tensor>(quoin_tensor{std::move(tensor)}).release();
         return {};
     });
 }
 
-quoin_status quoin_session_run(quoin_session* session) {
+quoin_status quoin_tensor_string(const quoin_tensor* tensor, size_t index, const char** out_text, size_t* out_length) {
     return guard([&]() -> Status {
-        QUOIN_RETURN_IF_ERROR(require(session, "session"));
-        return session->session->run();
-    });
-}
-
-void quoin_session_cancel(const quoin_session* session) {
-    if (session != nullptr) session->session->cancel();
-}
-
-quoin_status quoin_session_output(const quoin_session* session, size_t index, const quoin_tensor** out) {
-    return guard([&]() -> Status {
-        QUOIN_RETURN_IF_ERROR(require_all("quoin_session_output", session, out));
-        if (index >= session->outputs.size()) {
-            return error(StatusCode::NotFound, "output ", index, " is not below ", session->outputs.size());
+        QUOIN_RETURN_IF_ERROR(require_all("quoin_tensor_string", tensor, out_text, out_length));
+        if (tensor->tensor.dtype() != DType::String) {
+            return error(StatusCode::InvalidArgument, "the tensor is one of ", dtype_name(tensor->tensor.dtype()),
+                         ", not of strings");
         }
-        const std::optional<Tensor>& output = session->session->output(index);
-        if (!output) return error(StatusCode::InvalidState, "the session has not run yet, or its last run failed");
-        session->outputs[index].tensor = *output;
-        *out = &session->outputs[index];
+        const std::span<const std::string> elements = tensor->tensor.as<const std::string>();
+        if (index >= elements.size()) {
+            return error(StatusCode::NotFound, "element ", index, " is not below ", elements.size());
+        }
+        *out_text = elements[index].data();
+        *out_length = elements[index].size();
         return {};
     });
 }
 
-void quoin_session_destroy(quoin_session* session) {
-    const std::unique_ptr<quoin_session> owner(session);
+// ---- values
+
+quoin_status quoin_value_create_sequence(int32_t dtype, const quoin_tensor* const* tensors, size_t count,
+                                         quoin_value** out) {
+    return guard([&]() -> Status {
+        QUOIN_RETURN_IF_ERROR(require(out, "out"));
+        const std::optional<DType> known = dtype > 0 ? dtype_from_number(static_cast<uint32_t>(dtype)) : std::nullopt;
+        if (!known) return error(StatusCode::InvalidArgument, "no tensor can have the element type ", dtype);
+        if (count > 0 && tensors == nullptr) return error(StatusCode::InvalidArgument, "tensors is NULL");
+        std::vector<RuntimeValue> items;
+        for (size_t index = 0; index < count; ++index) {
+            if (tensors[index] == nullptr) return error(StatusCode::InvalidArgument, "tensor ", index, " is NULL");
+            const Tensor& tensor = tensors[index]->tensor;
+            if (tensor.dtype() != *known) {
+                return error(StatusCode::InvalidArgument, "tensor ", index, " is one of ", dtype_name(tensor.dtype()),
+                             " in a sequence of ", dtype_name(*known));
+            }
+            items.emplace_back(tensor);
+        }
+        *out = std::make_unique<quoin_value>(handle_of(RuntimeValue(std::move(items), *known))).release();
+        return {};
+    });
+}
+
+void quoin_value_destroy(quoin_value* value) {
+    const std::unique_ptr<quoin_value> owner(value);
+}
+
+int32_t quoin_value_kind(const quoin_value* value) {
+    return value == nullptr ? QUOIN_VALUE_NONE : static_cast<int32_t>(value->value.kind());
+}
+
+size_t quoin_value_count(const quoin_value* value) {
+    return value == nullptr ? 0 : value->items.size();
+}
+
+quoin_status quoin_value_item(const quoin_value* value, size_t index, const quoin_value** out) {
+    return guard([&]() -> Status {
+        QUOIN_RETURN_IF_ERROR(require_all("quoin_value_item", value, out));
+        if (index >= value->items.size()) {
+            return error(StatusCode::NotFound, "item ", index, " is not below ", value->items.size());
+        }
+        *out = &value->items[index];
+        return {};
+    });
+}
+
+const quoin_tensor* quoin_value_tensor(const quoin_value* value) {
+    return value == nullptr || !value->tensor ? nullptr : &*value->tensor;
 }

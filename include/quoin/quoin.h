@@ -337,13 +337,21 @@ QUOIN_API quoin_status quoin_model_metadata_value(const quoin_model* model, size
 
 // ---- Inputs and outputs
 
+enum {
+    QUOIN_VALUE_NONE = 0,  // nothing: an optional that is left out
+    QUOIN_VALUE_TENSOR = 1,
+    QUOIN_VALUE_SEQUENCE = 2,  // of tensors, or of sequences or maps
+    QUOIN_VALUE_MAP = 3        // from the elements of one tensor, the keys, to those of another
+};
 typedef struct quoin_value_info {
     size_t struct_size;
     const char* name;              // zero-terminated, like the names of dimensions
     const int64_t* dims;           // `rank` of them; -1: any size
     const char* const* dim_names;  // `rank` of them; equal names stand for equal sizes, "" for no name
-    int32_t dtype;
-    int32_t rank;  // -1: any; then dims and dim_names are NULL
+    int32_t dtype;                 // of the tensor, or of the tensors in a sequence
+    int32_t rank;                  // -1: any; then dims and dim_names are NULL
+    int32_t kind;                  // QUOIN_VALUE_TENSOR, _SEQUENCE or _MAP
+    int32_t optional;              // flag: it may be nothing; such an input need not be set
 } quoin_value_info;
 
 QUOIN_API size_t quoin_model_input_count(const quoin_model* model);
@@ -362,7 +370,8 @@ enum {
     QUOIN_DESCRIBE_TENSORS = 2,       // JSON: an array of {"name", "dtype", "dims", "bytes", "kernel", ...}
     QUOIN_DESCRIBE_GRAPH_SOURCE = 3,  // the graph as the loader made it
     QUOIN_DESCRIBE_GRAPH = 4,         // the graph after optimization
-    QUOIN_DESCRIBE_PLAN = 5           // the steps and their places in memory
+    QUOIN_DESCRIBE_PLAN = 5           // the steps and their places in memory; where shapes of inputs are open, only a
+                                      // session can tell: quoin_session_describe
 };
 enum { QUOIN_FORMAT_TEXT = 0, QUOIN_FORMAT_JSON = 1 };
 
@@ -436,7 +445,15 @@ QUOIN_API quoin_status quoin_tensor_wrap(void* data, size_t bytes, int32_t dtype
                                          quoin_tensor** out);
 QUOIN_API void quoin_tensor_destroy(quoin_tensor* tensor);
 
-// Pointers are valid as long as the tensor.
+// A tensor of strings, QUOIN_DTYPE_STRING: copies of as many texts as `dims` have elements. `lengths` NULL: all are
+// zero-terminated; else each is a length or QUOIN_STRLEN. Bytes are kept as they are; models expect UTF-8.
+QUOIN_API quoin_status quoin_tensor_create_strings(int32_t rank, const int64_t* dims, const char* const* texts,
+                                                   const size_t* lengths, quoin_tensor** out);
+// An element of such a tensor, rows last. Borrowed as long as the tensor, not zero-terminated.
+QUOIN_API quoin_status quoin_tensor_string(const quoin_tensor* tensor, size_t index, const char** out_text,
+                                           size_t* out_length);
+
+// Pointers are valid as long as the tensor. A tensor of strings has no data that could be seen: NULL and 0 bytes.
 QUOIN_API int32_t quoin_tensor_dtype(const quoin_tensor* tensor);
 QUOIN_API int32_t quoin_tensor_rank(const quoin_tensor* tensor);
 QUOIN_API const int64_t* quoin_tensor_dims(const quoin_tensor* tensor);
@@ -444,10 +461,28 @@ QUOIN_API size_t quoin_tensor_byte_size(const quoin_tensor* tensor);
 QUOIN_API void* quoin_tensor_data(quoin_tensor* tensor);
 QUOIN_API const void* quoin_tensor_data_const(const quoin_tensor* tensor);
 
+// ---- Value: what a session takes and gives that is no plain tensor. A value is a tree of tensors and never changes.
+
+typedef struct quoin_value quoin_value;
+
+// The sequence of these tensors, in their order; each is held as quoin_session_set_input holds one. `dtype` is that of
+// all of them and tells an empty sequence apart from others.
+QUOIN_API quoin_status quoin_value_create_sequence(int32_t dtype, const quoin_tensor* const* tensors, size_t count,
+                                                   quoin_value** out);
+QUOIN_API void quoin_value_destroy(quoin_value* value);
+
+QUOIN_API int32_t quoin_value_kind(const quoin_value* value);  // QUOIN_VALUE_*
+// Items of a sequence; 2 of a map: its keys and its values; else 0.
+QUOIN_API size_t quoin_value_count(const quoin_value* value);
+// An item, or the tensor of a value that is one (else NULL). Borrowed as long as the value.
+QUOIN_API quoin_status quoin_value_item(const quoin_value* value, size_t index, const quoin_value** out);
+QUOIN_API const quoin_tensor* quoin_value_tensor(const quoin_value* value);
+
 // ---------------------------------------------------------------------------------------------------------------------
-// Session: tensors in, tensors out. Cheap; make one per concurrent run.
-// A decoder runs this way, too: input 0 is "tokens", i32 [tokens], output 0 is "logits", f32 [tokens, vocabulary], and
-// every run starts a new text. To generate, use a context.
+// Session: tensors in, tensors out. Cheap; make one per concurrent run. Inputs and outputs have the indices of
+// quoin_model_input_info and quoin_model_output_info; quoin_model_input_find and quoin_model_output_find know their
+// names. A decoder runs this way, too: input 0 is "tokens", i32 [tokens], output 0 is "logits", f32 [tokens,
+// vocabulary], and every run starts a new text. To generate, use a context.
 // ---------------------------------------------------------------------------------------------------------------------
 
 typedef struct quoin_session quoin_session;
@@ -459,17 +494,37 @@ typedef struct quoin_session_options {
 QUOIN_API quoin_status quoin_session_create(const quoin_model* model, const quoin_session_options* options,
                                             quoin_session** out);
 // From now on runs read this tensor, without a copy: its values may change between runs, its handle may be destroyed.
+// Dims that the model leaves open may differ from run to run; sizes that were seen before cost no planning.
 QUOIN_API quoin_status quoin_session_set_input(quoin_session* session, size_t index, const quoin_tensor* tensor);
+// The same for any kind of input. NULL leaves an optional one out, which it also is before it is set.
+QUOIN_API quoin_status quoin_session_set_input_value(quoin_session* session, size_t index, const quoin_value* value);
 // Later runs write this output there, without a copy; its dims must then be those of the result. NULL unbinds.
 QUOIN_API quoin_status quoin_session_bind_output(quoin_session* session, size_t index, quoin_tensor* tensor);
-// Every input must be set. Blocks until the outputs are there.
+// Every input that is not optional must be set. Blocks until the outputs are there.
 QUOIN_API quoin_status quoin_session_run(quoin_session* session);
 // From any thread, also while quoin_session_run is at work, which then soon returns QUOIN_CANCELLED. Nothing happens
 // when it is not.
 QUOIN_API void quoin_session_cancel(const quoin_session* session);
 // The result of the last run, or the tensor that was bound. Borrowed until the next run, bind_output or destroy.
+// QUOIN_ERROR_UNSUPPORTED: it is no tensor.
 QUOIN_API quoin_status quoin_session_output(const quoin_session* session, size_t index, const quoin_tensor** out);
+// The same for any kind of output. `*out` may be a value of the kind QUOIN_VALUE_NONE.
+QUOIN_API quoin_status quoin_session_output_value(const quoin_session* session, size_t index, const quoin_value** out);
 QUOIN_API void quoin_session_destroy(quoin_session* session);
+
+// As quoin_model_describe, for the shapes of the inputs that are set. `what` is QUOIN_DESCRIBE_PLAN.
+QUOIN_API quoin_status quoin_session_describe(const quoin_session* session, int32_t what, int32_t format,
+                                              quoin_write_callback write, void* user_data);
+
+// ---- Profile: when each node of the graph ran, on which thread
+
+// Later runs are written down, some hundred thousand nodes per thread; what was before is forgotten.
+QUOIN_API quoin_status quoin_session_profile_start(quoin_session* session);
+QUOIN_API quoin_status quoin_session_profile_stop(quoin_session* session);
+// JSON in the trace event format that Chrome (chrome://tracing) and Perfetto show: for each thread, node and run the
+// node's name, its op ("cat"), kernel, start and duration in microseconds. QUOIN_ERROR_INVALID_STATE: never started.
+QUOIN_API quoin_status quoin_session_profile_write(const quoin_session* session, quoin_write_callback write,
+                                                   void* user_data);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Tokenizer: text to token ids and back, part of a model

@@ -73,6 +73,7 @@ struct Destroy {
     void operator()(quoin_runtime* object) const { quoin_runtime_destroy(object); }
     void operator()(quoin_model* object) const { quoin_model_destroy(object); }
     void operator()(quoin_tensor* object) const { quoin_tensor_destroy(object); }
+    void operator()(quoin_value* object) const { quoin_value_destroy(object); }
     void operator()(quoin_session* object) const { quoin_session_destroy(object); }
     void operator()(quoin_context* object) const { quoin_context_destroy(object); }
     void operator()(quoin_sequence* object) const { quoin_sequence_destroy(object); }
@@ -391,6 +392,22 @@ public:
         return Tensor(out);
     }
 
+    static Tensor strings(const std::vector<std::string>& texts, const std::vector<int64_t>& dims) {
+        std::vector<const char*> pointers;
+        std::vector<size_t> lengths;
+        for (const std::string& text : texts) {
+            pointers.push_back(text.data());
+            lengths.push_back(text.size());
+        }
+        size_t count = 1;
+        for (const int64_t dim : dims) count *= static_cast<size_t>(dim);
+        if (count != texts.size()) throw Error(QUOIN_ERROR_INVALID_ARGUMENT, "texts and dims do not agree");
+        quoin_tensor* out = nullptr;
+        check(quoin_tensor_create_strings(static_cast<int32_t>(dims.size()), dims.data(), pointers.data(),
+                                          lengths.data(), &out));
+        return Tensor(out);
+    }
+
     int32_t dtype() const { return quoin_tensor_dtype(get()); }
     std::vector<int64_t> dims() const {
         const int64_t* const dims = quoin_tensor_dims(get());
@@ -426,6 +443,12 @@ public:
     }
     size_t byte_size() const { return quoin_tensor_byte_size(tensor_); }
     const void* data() const { return quoin_tensor_data_const(tensor_); }
+    std::string_view string(size_t index) const {
+        const char* text = nullptr;
+        size_t length = 0;
+        check(quoin_tensor_string(tensor_, index, &text, &length));
+        return std::string_view(text, length);
+    }
     template <class Element>
     const Element* data_as() const {
         return static_cast<const Element*>(data());
@@ -435,12 +458,51 @@ private:
     const quoin_tensor* tensor_;
 };
 
+// A sequence to set as an input.
+class Value : public detail::Handle<quoin_value> {
+public:
+    static Value sequence(int32_t dtype, const std::vector<const Tensor*>& tensors) {
+        std::vector<const quoin_tensor*> items;
+        for (const Tensor* const tensor : tensors) items.push_back(tensor->get());
+        quoin_value* out = nullptr;
+        check(quoin_value_create_sequence(dtype, items.data(), items.size(), &out));
+        return Value(out);
+    }
+
+private:
+    explicit Value(quoin_value* value) : Handle(value) {}
+};
+
+// A result of any kind, borrowed like a TensorView.
+class ValueView {
+public:
+    explicit ValueView(const quoin_value* value) : value_(value) {}
+    const quoin_value* get() const noexcept { return value_; }
+
+    int32_t kind() const { return quoin_value_kind(value_); }
+    size_t size() const { return quoin_value_count(value_); }
+    ValueView operator[](size_t index) const {
+        const quoin_value* out = nullptr;
+        check(quoin_value_item(value_, index, &out));
+        return ValueView(out);
+    }
+    // Only where kind() is QUOIN_VALUE_TENSOR.
+    TensorView tensor() const { return TensorView(quoin_value_tensor(value_)); }
+
+private:
+    const quoin_value* value_;
+};
+
 class Session : public detail::Handle<quoin_session> {
 public:
     explicit Session(const Model& model, const quoin_session_options& options = SessionOptions())
         : Handle(create(model, options)) {}
 
     void set_input(size_t index, const Tensor& tensor) { check(quoin_session_set_input(get(), index, tensor.get())); }
+    void set_input(size_t index, const Value& value) {
+        check(quoin_session_set_input_value(get(), index, value.get()));
+    }
+    void leave_out_input(size_t index) { check(quoin_session_set_input_value(get(), index, nullptr)); }
     void bind_output(size_t index, Tensor& tensor) { check(quoin_session_bind_output(get(), index, tensor.get())); }
     void unbind_output(size_t index) { check(quoin_session_bind_output(get(), index, nullptr)); }
     void run() { check(quoin_session_run(get())); }
@@ -450,8 +512,33 @@ public:
         check(quoin_session_output(get(), index, &out));
         return TensorView(out);
     }
+    ValueView output_value(size_t index) const {
+        const quoin_value* out = nullptr;
+        check(quoin_session_output_value(get(), index, &out));
+        return ValueView(out);
+    }
+    std::string plan(int32_t format = QUOIN_FORMAT_TEXT) const {
+        std::string out;
+        check(quoin_session_describe(get(), QUOIN_DESCRIBE_PLAN, format, append, &out));
+        return out;
+    }
+    void start_profile() { check(quoin_session_profile_start(get())); }
+    void stop_profile() { check(quoin_session_profile_stop(get())); }
+    std::string profile() const {
+        std::string out;
+        check(quoin_session_profile_write(get(), append, &out));
+        return out;
+    }
 
 private:
+    static int32_t append(const char* text, size_t length, void* user_data) noexcept {
+        try {
+            static_cast<std::string*>(user_data)->append(text, length);
+            return 0;
+        } catch (const std::exception&) {
+            return 1;
+        }
+    }
     static quoin_session* create(const Model& model, const quoin_session_options& options) {
         quoin_session* out = nullptr;
         check(quoin_session_create(model.get(), &options, &out));

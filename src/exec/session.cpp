@@ -156,20 +156,23 @@ Status Session::bind(Planned& planned) {
 void Session::walk(const Program& program, int thread) {
     Team& team = *prepared_->runtime->team;
     std::byte* const scratch = scratch_.data() + program.scratch_bytes * static_cast<size_t>(thread);
+    const bool watched = is_watched();
     for (size_t index = 0; index < program.steps.size(); ++index) {
         const Step& step = program.steps[index];
-        const int64_t arrived_ns = profile_ == nullptr ? 0 : Profile::now_ns();
+        const int64_t arrived_ns = watched ? Profile::now_ns() : 0;
         if (step.barrier) team.barrier(thread);
-        const int64_t began_ns = profile_ == nullptr ? 0 : Profile::now_ns();
+        const int64_t began_ns = watched ? Profile::now_ns() : 0;
         const std::span<const TensorView> views(program.views.data() + step.view_of(thread),
                                                 step.inputs + step.outputs);
         const Arguments arguments{views.first(step.inputs), views.subspan(step.inputs), step.work};
         const PreparedNode& node = *prepared_->nodes[static_cast<size_t>(step.node)];
         std::atomic<int64_t>& next = next_task_[index];
         // After a failure the steps are skipped but not the barriers: the others stand there waiting.
+        bool worked = false;
         for (int64_t own = 0; !failed_.load(std::memory_order_relaxed); ++own) {
             const int64_t task = step.work.replicated ? own : next.fetch_add(1, std::memory_order_relaxed);
             if (task >= step.work.tasks) break;
+            worked = true;
             Status status = node.run(arguments, task, scratch);
             if (status.ok() && is_cancelled()) status = error(StatusCode::Cancelled, "the run was cancelled");
             if (!status.ok()) {
@@ -177,12 +180,18 @@ void Session::walk(const Program& program, int thread) {
                 if (!failed_.exchange(true)) failure_ = std::move(status);
             }
         }
-        if (profile_ != nullptr) {
-            Profile::Times& times = profile_->at(thread, step.node);
-            times.wait_ns += began_ns - arrived_ns;
-            times.run_ns += Profile::now_ns() - began_ns;
-        }
+        if (watched) note(thread, step.node, arrived_ns, began_ns, worked);
     }
+}
+
+void Session::note(int thread, NodeId node, int64_t arrived_ns, int64_t began_ns, bool worked) {
+    const int64_t ended_ns = Profile::now_ns();
+    if (profile_ != nullptr) {
+        Profile::Times& times = profile_->at(thread, node);
+        times.wait_ns += began_ns - arrived_ns;
+        times.run_ns += ended_ns - began_ns;
+    }
+    if (trace_ != nullptr && worked) trace_->add(thread, {prepared_.get(), node, arrived_ns, began_ns, ended_ns});
 }
 
 Status Session::run_steps(const Program& program) {
@@ -207,7 +216,7 @@ RuntimeValue Session::value_at(const TensorView& view, const Place& place) const
 Status Session::run_dynamic(const Program& program) {
     for (const Step& step : program.dynamic) {
         if (is_cancelled()) return error(StatusCode::Cancelled, "the run was cancelled");
-        const int64_t began_ns = profile_ == nullptr ? 0 : Profile::now_ns();
+        const int64_t began_ns = is_watched() ? Profile::now_ns() : 0;
         const Node& node = prepared_->graph.node(step.node);
         std::vector<RuntimeValue> inputs;
         for (size_t index = 0; index < node.inputs.size(); ++index) {
@@ -225,7 +234,7 @@ Status Session::run_dynamic(const Program& program) {
             if (node.outputs[index] == kNoValue) continue;
             dynamic_values_[static_cast<size_t>(node.outputs[index])] = std::move(results[index]);
         }
-        if (profile_ != nullptr) profile_->at(0, step.node).run_ns += Profile::now_ns() - began_ns;
+        if (is_watched()) note(0, step.node, began_ns, began_ns, true);
     }
     return {};
 }
@@ -247,6 +256,7 @@ Result<std::vector<RuntimeValue>> Session::run_body(const Node& node, std::strin
                      session->inputs_.size(), " values where it is given ", inputs.size());
     }
     for (size_t index = 0; index < inputs.size(); ++index) session->set_input(index, inputs[index]);
+    session->trace_ = trace_;
     QUOIN_RETURN_IF_ERROR(with_context(session->run(), "in '", attribute, "' of node '", node.name, "': "));
     std::vector<RuntimeValue> outputs;
     for (size_t index = 0; index < session->outputs_.size(); ++index) outputs.push_back(session->output_value(index));
@@ -255,6 +265,7 @@ Result<std::vector<RuntimeValue>> Session::run_body(const Node& node, std::strin
 
 Status Session::run() {
     Status status;
+    const int64_t began_ns = trace_ == nullptr ? 0 : Profile::now_ns();
     Result<Planned*> planned = find_first();
     while (true) {
         if (!planned.ok()) {
@@ -270,6 +281,9 @@ Status Session::run() {
         planned = find_next(**planned);
     }
     cancelled_.store(false, std::memory_order_relaxed);
+    if (trace_ != nullptr && parent_ == nullptr) {
+        trace_->add(0, {nullptr, kNoValue, began_ns, began_ns, Profile::now_ns()});
+    }
     QUOIN_RETURN_IF_ERROR(status);
     return finish((*planned)->stage.program);
 }

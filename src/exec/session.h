@@ -12,6 +12,7 @@
 #include "exec/prepared_graph.h"
 #include "exec/profile.h"
 #include "exec/program.h"
+#include "exec/trace.h"
 
 namespace quoin {
 
@@ -41,6 +42,8 @@ public:
     size_t memory_bytes() const;
     // Later runs add their times to it; null ends that. It must stay as long. Not during a run.
     void set_profile(Profile* profile) { profile_ = profile; }
+    // Later runs, those of bodies included, write down their events there; null ends that. As above.
+    void set_trace(Trace* trace) { trace_ = trace; }
     // From any thread: the run that is going on, or else the next one, ends with Cancelled at its next task.
     void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
 
@@ -58,6 +61,8 @@ private:
     std::byte* address(const Place& place) const;
     Status run_steps(const Program& program);
     void walk(const Program& program, int thread);
+    void note(int thread, NodeId node, int64_t arrived_ns, int64_t began_ns, bool worked);
+    bool is_watched() const { return profile_ != nullptr || trace_ != nullptr; }
     Status run_dynamic(const Program& program);
     RuntimeValue value_at(const TensorView& view, const Place& place) const;
     Result<std::vector<RuntimeValue>> run_body(const Node& node, std::string_view attribute,
@@ -84,6 +89,7 @@ private:
     const Session* parent_ = nullptr;              // whose node this session is the body of
     std::vector<std::atomic<int64_t>> next_task_;  // of each step
     Profile* profile_ = nullptr;
+    Trace* trace_ = nullptr;
 
     std::atomic<bool> cancelled_{false};
     std::atomic<bool> failed_{false};

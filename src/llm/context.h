@@ -67,6 +67,8 @@ public:
     ContextMetrics metrics() const;
     // See Session::set_profile. Not while anybody computes.
     void set_profile(Profile* profile) { session_.set_profile(profile); }
+    // See Session::set_trace. Not while anybody computes.
+    void set_trace(Trace* trace) { session_.set_trace(trace); }
 
     // Blocks until the request is finished, failed or cancelled. Takes part in common steps.
     Status submit(StepRequest& request);

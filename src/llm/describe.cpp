@@ -1,10 +1,12 @@
 #include "llm/describe.h"
 
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "exec/program.h"
 #include "llm/context.h"
+#include "llm/model_session.h"
 
 namespace quoin {
 namespace {
@@ -20,7 +22,8 @@ Json to_json(const MetadataValue& value) {
     return std::visit([](const auto& held) { return Json(held); }, value);
 }
 
-constexpr size_t kShownElements = 8;  // of an array, in the text form
+constexpr size_t kTracePiece = 1 << 16;  // handed on at a time
+constexpr size_t kShownElements = 8;     // of an array, in the text form
 
 void print_value(std::ostream& out, const MetadataValue& value) {
     const Json json = to_json(value);
@@ -97,11 +100,9 @@ std::string describe_tensors(const Model& model, bool json) {
     return json ? to_text(list) : out.str();
 }
 
+// Of a decoder.
 Result<std::string> plan_text(const Model& model) {
     const Graph& graph = model.prepared->graph;
-    if (!model.decoder) {
-        return error(StatusCode::Unsupported, "the plan of a graph depends on its input shapes; run a session first");
-    }
     std::vector<TensorView> inputs;
     for (const ValueId id : graph.inputs()) {
         const Value& value = graph.value(id);
@@ -116,7 +117,8 @@ Result<std::string> plan_text(const Model& model) {
 
 }  // namespace
 
-Result<std::string> describe(const Model& model, Description what, bool json) {
+Result<std::string> describe(const ModelPtr& pointer, Description what, bool json) {
+    const Model& model = *pointer;
     if (what == Description::Metadata) return describe_metadata(model, json);
     const bool empty = model.prepared == nullptr;  // a vocabulary
     if (what == Description::Tensors) {
@@ -129,14 +131,66 @@ Result<std::string> describe(const Model& model, Description what, bool json) {
             case Description::GraphSource: text = model.source_graph; break;
             case Description::Graph: text = dump(model.prepared->graph); break;
             case Description::Plan: {
-                QUOIN_ASSIGN_OR_RETURN(text, plan_text(model));
+                if (model.decoder) {
+                    QUOIN_ASSIGN_OR_RETURN(text, plan_text(model));
+                } else {
+                    QUOIN_ASSIGN_OR_RETURN(const std::unique_ptr<ModelSession> session, ModelSession::create(pointer));
+                    QUOIN_ASSIGN_OR_RETURN(text, session->plan_text());
+                }
                 break;
             }
             default:
                 return error(StatusCode::InvalidArgument, "no description has the number ", static_cast<int>(what));
         }
     }
+    return as_listing(text, json);
+}
+
+std::string as_listing(const std::string& text, bool json) {
     return json ? to_text(Json{{"text", text}}) : text;
+}
+
+Status write_trace(const Trace& trace, const std::function<bool(std::string_view)>& write) {
+    const Status stopped = error(StatusCode::Cancelled, "the profile was stopped by the write callback");
+    int64_t first_ns = std::numeric_limits<int64_t>::max();
+    for (int thread = 0; thread < trace.threads(); ++thread) {
+        for (const Trace::Event& event : trace.events(thread)) first_ns = std::min(first_ns, event.arrived_ns);
+    }
+    const auto microseconds = [](int64_t ns) { return static_cast<double>(ns) / 1000.0; };
+    Json facts{{"lost_events", trace.lost()}};
+    std::string text = R"({"displayTimeUnit": "ms", "otherData": )" + facts.dump() + R"(, "traceEvents": [)";
+    for (int thread = 0; thread < trace.threads(); ++thread) {
+        const Json name{{"ph", "M"},
+                        {"name", "thread_name"},
+                        {"pid", 1},
+                        {"tid", thread},
+                        {"args", {{"name", thread == 0 ? "caller" : "worker " + std::to_string(thread)}}}};
+        text += (thread == 0 ? "\n" : ",\n") + name.dump();
+        for (const Trace::Event& event : trace.events(thread)) {
+            Json json{{"ph", "X"}, {"pid", 1}, {"tid", thread}};
+            if (event.graph == nullptr) {
+                json["name"] = "run";
+                json["cat"] = "run";
+            } else {
+                const Node& node = event.graph->graph.node(event.node);
+                const std::string_view op = op_info(node.op).name;
+                const PreparedNode* const prepared = event.graph->nodes[static_cast<size_t>(event.node)].get();
+                const std::string kernel = prepared == nullptr ? std::string() : prepared->label();
+                json["name"] = node.name.empty() ? op : std::string_view(node.name);
+                json["cat"] = op;
+                json["args"] = {
+                    {"op", op}, {"kernel", kernel}, {"waited_us", microseconds(event.began_ns - event.arrived_ns)}};
+            }
+            json["ts"] = microseconds(event.began_ns - first_ns);
+            json["dur"] = microseconds(event.ended_ns - event.began_ns);
+            text += ",\n" + json.dump(-1, ' ', false, Json::error_handler_t::replace);
+            if (text.size() < kTracePiece) continue;
+            if (!write(text)) return stopped;
+            text.clear();
+        }
+    }
+    text += "\n]}\n";
+    return write(text) ? Status() : stopped;
 }
 
 }  // namespace quoin

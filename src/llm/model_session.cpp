@@ -7,7 +7,7 @@ namespace {
 
 TensorSpec spec_of(const Graph& graph, ValueId id) {
     const Value& value = graph.value(id);
-    TensorSpec spec{value.name, value.dtype, value.dims.has_value(), {}, {}};
+    TensorSpec spec{value.name, value.dtype, value.dims.has_value(), {}, {}, value.kind};
     if (!value.dims) return spec;
     for (const Dim& dim : *value.dims) {
         spec.dims.push_back(dim.size);
@@ -51,37 +51,29 @@ Result<std::unique_ptr<ModelSession>> ModelSession::create(ModelPtr model) {
 }
 
 ModelSession::ModelSession(ModelPtr model)
-    : model_(std::move(model)),
-      inputs_(input_specs(*model_).size()),
-      bound_(output_specs(*model_).size()),
-      outputs_(bound_.size()) {
+    : model_(std::move(model)), inputs_(input_specs(*model_).size()), bound_(output_specs(*model_).size()) {
     if (!model_->decoder) graph_session_ = std::make_unique<Session>(model_->prepared);
 }
 
 Status ModelSession::run() {
-    std::ranges::fill(outputs_, std::nullopt);
+    outputs_.clear();
     return model_->decoder ? run_decoder() : run_graph();
 }
 
 Status ModelSession::run_graph() {
-    for (size_t index = 0; index < inputs_.size(); ++index) {
-        graph_session_->set_input(index, inputs_[index] ? view_of(*inputs_[index]) : TensorView{});
-    }
+    for (size_t index = 0; index < inputs_.size(); ++index) graph_session_->set_input(index, inputs_[index]);
     for (size_t index = 0; index < bound_.size(); ++index) {
         graph_session_->bind_output(index, bound_[index] ? view_of(*bound_[index]) : TensorView{});
     }
+    graph_session_->set_trace(tracing_ ? trace_.get() : nullptr);
     QUOIN_RETURN_IF_ERROR(graph_session_->run());
-    for (size_t index = 0; index < outputs_.size(); ++index) {
-        const TensorView view = graph_session_->output(index);
-        const size_t bytes = byte_size(view.dtype, view.elements()).value_or(0);
-        outputs_[index] = Tensor(view.dtype, view.shape, view.data, bytes, nullptr);
-    }
+    for (size_t index = 0; index < bound_.size(); ++index) outputs_.push_back(graph_session_->output_value(index));
     return {};
 }
 
 Status ModelSession::run_decoder() {
-    const std::optional<Tensor>& tokens = inputs_[0];
-    if (!tokens) return error(StatusCode::InvalidArgument, "input 'tokens' was not set");
+    if (inputs_[0].is_none()) return error(StatusCode::InvalidArgument, "input 'tokens' was not set");
+    const Tensor* const tokens = &inputs_[0].tensor();
     if (tokens->dtype() != DType::I32 || tokens->shape().rank() != 1 || tokens->shape()[0] == 0) {
         return error(StatusCode::InvalidArgument, "input 'tokens' is ", dtype_name(tokens->dtype()),
                      to_string(tokens->shape()), " where the model takes i32[tokens] with at least one token");
@@ -100,6 +92,7 @@ Status ModelSession::run_decoder() {
         context_.reset();
         QUOIN_ASSIGN_OR_RETURN(context_, Context::create(model_, {.kv_tokens = count, .max_sequences = 1}));
     }
+    context_->set_trace(tracing_ ? trace_.get() : nullptr);
     QUOIN_ASSIGN_OR_RETURN(std::unique_ptr<Sequence> made, Sequence::create(context_));
     const std::shared_ptr<Sequence> sequence = std::move(made);
     QUOIN_RETURN_IF_ERROR(sequence->append_tokens(tokens->as<const int32_t>()));
@@ -121,8 +114,45 @@ Status ModelSession::run_decoder() {
         status = sequence->evaluate(static_cast<size_t>(count), logits->as<float>());
     }
     QUOIN_RETURN_IF_ERROR(status);
-    outputs_[0] = std::move(logits);
+    outputs_.emplace_back(*std::move(logits));
     return {};
+}
+
+void ModelSession::start_profile() {
+    trace_ = std::make_unique<Trace>(model_->runtime->team->size());
+    tracing_ = true;
+}
+
+void ModelSession::stop_profile() {
+    tracing_ = false;
+}
+
+Result<std::string> ModelSession::plan_text() const {
+    const Graph& graph = model_->prepared->graph;
+    if (model_->decoder) return error(StatusCode::Unsupported, "the plan of a decoder belongs to its model");
+    std::vector<TensorView> views;
+    for (size_t index = 0; index < inputs_.size(); ++index) {
+        const Value& value = graph.value(graph.inputs()[index]);
+        if (inputs_[index].is_tensor()) {
+            views.push_back(view_of(inputs_[index].tensor()));
+            continue;
+        }
+        if (!inputs_[index].is_none() || value.kind != ValueKind::Tensor) {
+            views.emplace_back();
+            continue;
+        }
+        std::vector<int64_t> dims;
+        if (value.dims) std::ranges::transform(*value.dims, std::back_inserter(dims), &Dim::size);
+        if (!value.dims || std::ranges::min(dims.empty() ? std::vector<int64_t>{0} : dims) < 0) {
+            return error(StatusCode::InvalidArgument, "the shape of input '", value.name,
+                         "' is not known: ", describe(graph, value), "; set a tensor");
+        }
+        views.push_back({nullptr, value.dtype, Shape(std::span<const int64_t>(dims))});
+    }
+    QUOIN_ASSIGN_OR_RETURN(const Stage stage, plan(*model_->prepared, views));
+    std::string text = dump(*model_->prepared, stage.program);
+    if (!stage.program.last) text += "further stages follow; their shapes depend on the elements of tensors\n";
+    return text;
 }
 
 void ModelSession::cancel() const {

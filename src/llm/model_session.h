@@ -9,6 +9,7 @@
 #include "core/status.h"
 #include "core/tensor.h"
 #include "exec/session.h"
+#include "exec/trace.h"
 #include "llm/model.h"
 #include "llm/sequence.h"
 
@@ -21,6 +22,7 @@ struct TensorSpec {
     bool ranked = true;
     std::vector<int64_t> dims;
     std::vector<std::string> dim_names;
+    ValueKind kind = ValueKind::Tensor;
 };
 
 // For a graph its own inputs and outputs; for a decoder "tokens" i32 [tokens] and "logits" f32 [tokens, vocabulary].
@@ -33,14 +35,24 @@ public:
     static Result<std::unique_ptr<ModelSession>> create(ModelPtr model);
 
     const Model& model() const { return *model_; }
-    // The tensor's bytes are read by later runs, not copied.
-    void set_input(size_t index, Tensor tensor) { inputs_[index] = std::move(tensor); }
+    size_t input_count() const { return inputs_.size(); }
+    size_t output_count() const { return bound_.size(); }
+    // Bytes of tensors are read by later runs, not copied. None: the input is left out.
+    void set_input(size_t index, RuntimeValue value) { inputs_[index] = std::move(value); }
     // Later runs write there; nullopt undoes it.
     void bind_output(size_t index, std::optional<Tensor> tensor) { bound_[index] = std::move(tensor); }
     Status run();
-    // Of the last run; nullopt before the first.
-    const std::optional<Tensor>& output(size_t index) const { return outputs_[index]; }
+    // Of the last run; nothing before the first and after a failure. Bytes are the session's or the bound tensor's.
+    const std::vector<RuntimeValue>& outputs() const { return outputs_; }
     void cancel() const;
+
+    // From now on runs are written down, anew.
+    void start_profile();
+    void stop_profile();
+    // What was written down since the start; null before it.
+    const Trace* profile() const { return trace_.get(); }
+    // A listing of the plan for the inputs that are set; for one that is not, every dim must be known.
+    Result<std::string> plan_text() const;
 
 private:
     explicit ModelSession(ModelPtr model);
@@ -48,9 +60,11 @@ private:
     Status run_decoder();
 
     ModelPtr model_;
-    std::vector<std::optional<Tensor>> inputs_;
+    std::vector<RuntimeValue> inputs_;
     std::vector<std::optional<Tensor>> bound_;
-    std::vector<std::optional<Tensor>> outputs_;
+    std::vector<RuntimeValue> outputs_;
+    std::unique_ptr<Trace> trace_;
+    bool tracing_ = false;
     std::unique_ptr<Session> graph_session_;  // for graphs
     std::shared_ptr<Context> context_;        // for decoders, made for the longest text so far
     std::shared_ptr<Sequence> sequence_;      // the one at work; guarded by mutex_ for cancel()

@@ -80,13 +80,15 @@ LAYOUT_FIELD(quoin_metadata_value, number, 32, 8);
 LAYOUT_FIELD(quoin_metadata_value, text, 40, 8);
 LAYOUT_FIELD(quoin_metadata_value, text_length, 48, 8);
 
-LAYOUT_SIZE(quoin_value_info, 40);
+LAYOUT_SIZE(quoin_value_info, 48);
 LAYOUT_FIELD(quoin_value_info, struct_size, 0, 8);
 LAYOUT_FIELD(quoin_value_info, name, 8, 8);
 LAYOUT_FIELD(quoin_value_info, dims, 16, 8);
 LAYOUT_FIELD(quoin_value_info, dim_names, 24, 8);
 LAYOUT_FIELD(quoin_value_info, dtype, 32, 4);
 LAYOUT_FIELD(quoin_value_info, rank, 36, 4);
+LAYOUT_FIELD(quoin_value_info, kind, 40, 4);
+LAYOUT_FIELD(quoin_value_info, optional, 44, 4);
 
 LAYOUT_SIZE(quoin_session_options, 8);
 LAYOUT_FIELD(quoin_session_options, struct_size, 0, 8);
