@@ -1,21 +1,24 @@
 // quoin bench: how fast a model runs, and how much of the machine that is.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
+#include "bench_graph.h"
 #include "commands.h"
+#include "graph_inputs.h"
 #include "json.h"
 #include "setup.h"
 #include "terminal.h"
 
 namespace {
 
-constexpr std::string_view kUsage = "quoin bench [--model FILE] [--prompt-tokens N] [--generate-tokens N] [--json]";
+constexpr std::string_view kUsage =
+    "quoin bench [--model FILE] [--prompt-tokens N] [--generate-tokens N] [--input NAME=DIMS ...] [--json]";
 constexpr std::string_view kDescription =
     "Measures loading, reading a prompt (prefill) and generating (decode), and what the machine can do at\n"
     "most in the same run. The fraction of the limit is, for prefill, operations per second / peak of the\n"
     "arithmetic in use; for decode, bytes of weights and KV cache read per second / DRAM bandwidth. A model\n"
-    "that fits into the caches can exceed the latter.";
+    "that fits into the caches can exceed the latter. Of a model that is no language model it measures loading\n"
+    "and running on the inputs given.";
 
 struct Speed {
     double tokens_per_s = 0;
@@ -38,20 +41,6 @@ struct Settings {
     int64_t repeat = 3;
     bool json = false;
 };
-
-class Clock {
-public:
-    double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
-
-private:
-    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
-
-double median(std::vector<double> values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
-}
 
 // Which tokens does not matter for the speed, but equal ones would all hit one row of the embedding.
 std::vector<int32_t> some_tokens(int64_t count, int64_t vocabulary, uint64_t seed) {
@@ -167,11 +156,15 @@ void print_table(const Report& report, const Settings& settings, const Setup& se
 int run_bench(const std::vector<std::string>& arguments) {
     Setup setup;
     Settings settings;
+    GraphBench graph;
     Options options;
     options.heading("Measurement");
     options.integer("--prompt-tokens", "N", settings.prompt_tokens, 1, 1 << 24, "length of the prompt (default 256)");
     options.integer("--generate-tokens", "N", settings.generate_tokens, 1, 1 << 24, "tokens generated (default 32)");
     options.integer("--repeat", "N", settings.repeat, 1, 1000, "runs of which the median counts (default 3)");
+    options.list("--input", "NAME=VALUE", graph.inputs, kInputHelp);
+    options.integer("--runs", "N", graph.runs, 0, 1 << 30,
+                    "runs of a graph; 0, the default: about two seconds, at least 10");
     options.flag("--json", settings.json, "one JSON object instead of a table");
     setup.add_to(options);
     if (!Setup::parse(options, arguments, kUsage, kDescription)) return 0;
@@ -182,6 +175,12 @@ int run_bench(const std::vector<std::string>& arguments) {
     const quoin::Model model = setup.model(runtime);
     report.load_s = clock.seconds();
     report.facts = model.info();
+    if (model.kind() == QUOIN_MODEL_GRAPH) {
+        graph.load_s = report.load_s;
+        graph.json = settings.json;
+        graph.measure(model, runtime, setup);
+        return 0;
+    }
     if (model.kind() != QUOIN_MODEL_DECODER) throw std::runtime_error(setup.model_name() + " generates no text");
     const quoin::Context context(model, setup.context_options(settings.prompt_tokens + settings.generate_tokens + 1));
     measure_speeds(context, settings, setup, report);

@@ -2,16 +2,18 @@
 #include <array>
 
 #include "commands.h"
+#include "graph_inputs.h"
 #include "json.h"
 #include "setup.h"
 #include "terminal.h"
 
 namespace {
 
-constexpr std::string_view kUsage = "quoin info [--model FILE] [--json] [OPTIONS]";
+constexpr std::string_view kUsage = "quoin info [--model FILE] [--input NAME=DIMS ...] [--json] [OPTIONS]";
 constexpr std::string_view kDescription =
     "Prints metadata, tensors with the kernel that each weight will use, the graph before and after\n"
-    "optimization, and the memory plan; with --json as one object for programs.";
+    "optimization, and the memory plan, which needs --input where the model leaves dims open; with --json as\n"
+    "one object for programs.";
 
 struct Section {
     int32_t what;
@@ -52,29 +54,81 @@ JsonObject facts(const quoin::Model& model, const quoin::Runtime& runtime) {
     return object.add("isa", runtime.isa());
 }
 
-// A vocabulary has no graph and no plan; that is nothing to fail for.
+std::string value_json(const quoin_value_info& info) {
+    JsonObject object;
+    object.add("name", info.name).add("dtype", quoin_dtype_name(info.dtype)).add("type", describe_value(info));
+    object.add("rank", info.rank).add("kind", info.kind).add("optional", info.optional);
+    std::string text = object.text();
+    text.pop_back();
+    text += ", \"dims\": [";
+    for (int32_t axis = 0; axis < info.rank; ++axis) text += (axis == 0 ? "" : ", ") + std::to_string(info.dims[axis]);
+    text += "], \"dim_names\": [";
+    for (int32_t axis = 0; axis < info.rank; ++axis)
+        text += (axis == 0 ? "" : ", ") + json_string(info.dim_names[axis]);
+    return text + "]}";
+}
+
+std::vector<quoin::ValueInfo> inputs_of(const quoin::Model& model) {
+    std::vector<quoin::ValueInfo> infos;
+    for (size_t index = 0; index < model.input_count(); ++index) infos.push_back(model.input_info(index));
+    return infos;
+}
+
+std::vector<quoin::ValueInfo> outputs_of(const quoin::Model& model) {
+    std::vector<quoin::ValueInfo> infos;
+    for (size_t index = 0; index < model.output_count(); ++index) infos.push_back(model.output_info(index));
+    return infos;
+}
+
+// Of a graph: for the inputs given and those whose shape is known.
+void describe_plan(const quoin::Model& model, const std::vector<std::string>& inputs, uint64_t seed, int32_t format) {
+    quoin::Session session(model);
+    if (!inputs.empty()) GraphInputs(model, inputs, seed).set_on(session);
+    write_output(session.plan(format));
+}
+
+// A vocabulary has no graph and no plan, a graph of open shapes no plan; that is nothing to fail for.
 template <class Describe>
 bool describe_if_any(Describe&& describe) {
     try {
         describe();
         return true;
     } catch (const quoin::Error& error) {
-        if (error.status() != QUOIN_ERROR_UNSUPPORTED) throw;
+        if (error.status() != QUOIN_ERROR_UNSUPPORTED && error.status() != QUOIN_ERROR_INVALID_ARGUMENT) throw;
         return false;
     }
 }
 
-void print_json(const quoin::Model& model, const quoin::Runtime& runtime) {
+void describe_section(const quoin::Model& model, const Section& section, const std::vector<std::string>& inputs,
+                      uint64_t seed, int32_t format) {
+    if (section.what == QUOIN_DESCRIBE_PLAN && model.kind() == QUOIN_MODEL_GRAPH) {
+        describe_plan(model, inputs, seed, format);
+    } else {
+        model.describe(section.what, format, write_output);
+    }
+}
+
+void print_json(const quoin::Model& model, const quoin::Runtime& runtime, const std::vector<std::string>& inputs,
+                uint64_t seed) {
     write_output("{\"model\": " + facts(model, runtime).text());
+    for (const bool input : {true, false}) {
+        write_output(input ? ",\n\"inputs\": [" : ",\n\"outputs\": [");
+        std::string text;
+        for (const quoin::ValueInfo& info : input ? inputs_of(model) : outputs_of(model)) {
+            text += (text.empty() ? "" : ", ") + value_json(info);
+        }
+        write_output(text + "]");
+    }
     for (const Section& section : kSections) {
         write_output(std::string(",\n\"") + section.key + "\": ");
-        const bool any = describe_if_any([&] { model.describe(section.what, QUOIN_FORMAT_JSON, write_output); });
+        const bool any = describe_if_any([&] { describe_section(model, section, inputs, seed, QUOIN_FORMAT_JSON); });
         if (!any) write_output("null");
     }
     write_output("}\n");
 }
 
-void print_text(const quoin::Model& model, const quoin::Runtime& runtime) {
+void print_text(const quoin::Model& model, const quoin::Runtime& runtime, const std::vector<std::string>& inputs,
+                uint64_t seed) {
     write_output("Model\n\n");
     const JsonObject object = facts(model, runtime);
     for (const JsonObject::Member& member : object.members()) {
@@ -82,9 +136,15 @@ void print_text(const quoin::Model& model, const quoin::Runtime& runtime) {
         name.resize(24, ' ');
         write_output(name + member.plain + "\n");
     }
+    for (const bool input : {true, false}) {
+        write_output(input ? "\nInputs\n\n" : "\nOutputs\n\n");
+        for (const quoin::ValueInfo& info : input ? inputs_of(model) : outputs_of(model)) {
+            write_output("  " + std::string(info.name) + "  " + describe_value(info) + "\n");
+        }
+    }
     for (const Section& section : kSections) {
         write_output(std::string("\n") + section.title + "\n\n");
-        const bool any = describe_if_any([&] { model.describe(section.what, QUOIN_FORMAT_TEXT, write_output); });
+        const bool any = describe_if_any([&] { describe_section(model, section, inputs, seed, QUOIN_FORMAT_TEXT); });
         if (!any) write_output("none\n");
     }
 }
@@ -95,7 +155,9 @@ int run_info(const std::vector<std::string>& arguments) {
     Setup setup;
     bool json = false;
     Options options;
+    std::vector<std::string> inputs;
     options.heading("Output");
+    options.list("--input", "NAME=VALUE", inputs, kInputHelp);
     options.flag("--json", json, "one JSON object instead of text");
     setup.add_to(options);
     if (!Setup::parse(options, arguments, kUsage, kDescription)) return 0;
@@ -103,9 +165,9 @@ int run_info(const std::vector<std::string>& arguments) {
     const quoin::Runtime runtime = setup.runtime();
     const quoin::Model model = setup.model(runtime);
     if (json) {
-        print_json(model, runtime);
+        print_json(model, runtime, inputs, setup.seed());
     } else {
-        print_text(model, runtime);
+        print_text(model, runtime, inputs, setup.seed());
     }
     flush_output();
     return 0;

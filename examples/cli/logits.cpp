@@ -54,7 +54,7 @@ int run_logits(const std::vector<std::string>& arguments) {
     constexpr size_t kPieceBytes = size_t{64} << 20;
     const auto vocabulary = static_cast<size_t>(std::max<int64_t>(1, model.info().vocabulary_size));
     const size_t piece = std::clamp<size_t>(kPieceBytes / (vocabulary * sizeof(float)), 1, 512);
-    NpyWriter file(output, static_cast<int64_t>(ids.size()), static_cast<int64_t>(vocabulary));
+    NpyWriter file(output, "<f4", {static_cast<int64_t>(ids.size()), static_cast<int64_t>(vocabulary)});
     ProgressLine line("computing", setup.quiet());
     for (size_t done = 0; done < ids.size(); done += piece) {
         const size_t count = std::min(piece, ids.size() - done);

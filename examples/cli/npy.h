@@ -1,20 +1,25 @@
-// Writes NumPy's array file, format 1.0: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+// NumPy's array file, format 1.0: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <fstream>
+#include <quoin/quoin.hpp>
 #include <string>
+#include <string_view>
+#include <vector>
 
-// A float32 matrix whose rows come in pieces. A file that was not finished is removed again.
+// An array that is written in pieces. A file that was not finished is removed again.
 class NpyWriter {
 public:
-    NpyWriter(std::string path, int64_t rows, int64_t columns);  // throws std::runtime_error
+    // `type` as NumPy spells it, "<f4". Throws std::runtime_error.
+    NpyWriter(std::string path, std::string_view type, const std::vector<int64_t>& dims);
     NpyWriter(const NpyWriter&) = delete;
     NpyWriter& operator=(const NpyWriter&) = delete;
     ~NpyWriter();
 
-    void write(const float* values, size_t count);
+    void write(const void* bytes, size_t count);
+    void write(const float* values, size_t count) { write(static_cast<const void*>(values), count * sizeof(float)); }
     void finish();
 
 private:
@@ -24,3 +29,10 @@ private:
     std::ofstream file_;
     bool finished_ = false;
 };
+
+// Any tensor whose elements NumPy has a type for. bf16 is written as f32, which holds it exactly, 8-bit floats as the
+// bytes they are. Throws std::runtime_error for those of less than a byte.
+void write_npy(const std::string& path, const quoin::TensorView& tensor);
+// The tensor in a file. Throws std::runtime_error that says what the file has and what is wanted: rows last, little
+// endian, numbers, bool or text.
+quoin::Tensor read_npy(const std::string& path);

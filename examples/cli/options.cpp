@@ -60,6 +60,12 @@ void Options::text(std::string_view name, std::string_view placeholder, std::str
                         [&value](const std::string& text) { value = text; }});
 }
 
+void Options::list(std::string_view name, std::string_view placeholder, std::vector<std::string>& values,
+                   std::string_view help) {
+    options_.push_back({std::string(name), std::string(placeholder), std::string(help),
+                        [&values](const std::string& text) { values.push_back(text); }});
+}
+
 void Options::integer(std::string_view name, std::string_view placeholder, int64_t& value, int64_t lowest,
                       int64_t highest, std::string_view help) {
     options_.push_back({std::string(name), std::string(placeholder), std::string(help),

@@ -19,6 +19,9 @@ public:
     // `help` is one line. The value keeps its default when the option is absent.
     void flag(std::string_view name, bool& value, std::string_view help);
     void text(std::string_view name, std::string_view placeholder, std::string& value, std::string_view help);
+    // May be given several times.
+    void list(std::string_view name, std::string_view placeholder, std::vector<std::string>& values,
+              std::string_view help);
     void integer(std::string_view name, std::string_view placeholder, int64_t& value, int64_t lowest, int64_t highest,
                  std::string_view help);
     void number(std::string_view name, std::string_view placeholder, float& value, float lowest, float highest,

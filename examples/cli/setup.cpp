@@ -13,7 +13,7 @@ constexpr const char* kIsaHelp =
 
 void Setup::add_to(Options& options) {
     options.heading("Common options");
-    options.text("--model", "FILE", model_, "GGUF file; without it the embedded default model");
+    options.text("--model", "FILE", model_, "GGUF or ONNX file; without it the embedded default model");
     options.integer("--threads", "N", threads_, 0, 4096, "worker threads; 0, the default: one per processor");
     options.integer("--context", "N", context_, 0, kNoLimit, "tokens the context has room for; 0, the default: enough");
     options.text("--isa", "NAME", isa_, kIsaHelp);
