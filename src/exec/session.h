@@ -46,6 +46,8 @@ public:
     void set_trace(Trace* trace) { trace_ = trace; }
     // From any thread: the run that is going on, or else the next one, ends with Cancelled at its next task.
     void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+    // A cancel() that came after the run had ended. Not during a run.
+    void forget_cancel() { cancelled_.store(false, std::memory_order_relaxed); }
 
 private:
     // A stage and those that followed it so far.

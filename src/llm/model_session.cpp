@@ -66,7 +66,25 @@ Status ModelSession::run_graph() {
         graph_session_->bind_output(index, bound_[index] ? view_of(*bound_[index]) : TensorView{});
     }
     graph_session_->set_trace(tracing_ ? trace_.get() : nullptr);
-    QUOIN_RETURN_IF_ERROR(graph_session_->run());
+    {
+        const std::scoped_lock lock(mutex_);
+        graph_session_->forget_cancel();
+        running_ = true;
+    }
+    Status status;
+    {
+        // Also when running throws.
+        struct Ended {
+            ModelSession& session;
+            ~Ended() {
+                const std::scoped_lock lock(session.mutex_);
+                session.running_ = false;
+            }
+        };
+        const Ended ended{*this};
+        status = graph_session_->run();
+    }
+    QUOIN_RETURN_IF_ERROR(status);
     for (size_t index = 0; index < bound_.size(); ++index) outputs_.push_back(graph_session_->output_value(index));
     return {};
 }
@@ -156,8 +174,8 @@ Result<std::string> ModelSession::plan_text() const {
 }
 
 void ModelSession::cancel() const {
-    if (graph_session_ != nullptr) graph_session_->cancel();
     const std::scoped_lock lock(mutex_);
+    if (running_) graph_session_->cancel();
     if (sequence_ != nullptr) sequence_->cancel();
 }
 

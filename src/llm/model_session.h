@@ -68,6 +68,7 @@ private:
     std::unique_ptr<Session> graph_session_;  // for graphs
     std::shared_ptr<Context> context_;        // for decoders, made for the longest text so far
     std::shared_ptr<Sequence> sequence_;      // the one at work; guarded by mutex_ for cancel()
+    bool running_ = false;                    // a graph is; guarded as well
     mutable std::mutex mutex_;
 };
 

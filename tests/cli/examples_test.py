@@ -2,13 +2,18 @@
 
 import os
 import re
+import struct
 import subprocess
+import tempfile
 import unittest
+import zlib
 from pathlib import Path
 
-from tool import STORIES, STORIES_F32, TIMEOUT, TOOL, needs_stories
+from tool import SHARED, STORIES, STORIES_F32, TIMEOUT, TOOL, needs_stories
 
 EXAMPLES = Path(TOOL).parent
+MODELS = SHARED / "models"
+needs_models = unittest.skipUnless((MODELS / "images").exists(), f"{MODELS / 'images'} is not there")
 
 
 class Examples(unittest.TestCase):
@@ -44,6 +49,64 @@ class Examples(unittest.TestCase):
 
     def test_streaming_is_stopped(self):
         self.assertRegex(self.run_example("streaming"), r"\((stopped|ended) after \d+ tokens\)")
+
+    def run_on_picture(self, name, *arguments):
+        """As run_example; skips where the example was built without the decoder of the picture."""
+        result = subprocess.run([EXAMPLES / f"example_{name}", *map(os.fspath, arguments)], capture_output=True,
+                                timeout=TIMEOUT)
+        if b"was built to read" in result.stderr:
+            self.skipTest(result.stderr.decode())
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout.decode("utf-8")
+
+    @needs_models
+    def test_classify_image(self):
+        folder = MODELS / "vision-shufflenet-int8"
+        text = self.run_on_picture("classify_image", folder / "shufflenet-v2-12-int8.onnx",
+                                   MODELS / "images" / "grace_hopper.jpg", folder / "synset.txt")
+        lines = text.splitlines()
+        self.assertEqual(len(lines), 5)
+        self.assertTrue(any("suit" in line or "military uniform" in line for line in lines), text)
+
+    @needs_models
+    def test_classify_image_reads_every_format_alike(self):
+        folder = MODELS / "vision-shufflenet-int8"
+        width, height = 37, 23
+        pixels = [bytes((x * 7 % 256, y * 11 % 256, (x + y) * 5 % 256)) for y in range(height) for x in range(width)]
+        with tempfile.TemporaryDirectory() as temporary:
+            ppm, bmp, png = (Path(temporary) / name for name in ("a.ppm", "a.bmp", "a.png"))
+            ppm.write_bytes(b"P6\n# a comment\n%d %d\n255\n" % (width, height) + b"".join(pixels))
+            rows = [b"".join(pixel[::-1] for pixel in pixels[y * width:(y + 1) * width]) for y in range(height)]
+            data = b"".join(row + bytes(-len(row) % 4) for row in reversed(rows))
+            bmp.write_bytes(struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54 + len(data), 0, 0, 54, 40, width, height, 1, 24, 0,
+                                        len(data), 2835, 2835, 0, 0) + data)
+            raw = b"".join(b"\0" + b"".join(pixels[y * width:(y + 1) * width]) for y in range(height))
+            chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(raw)),
+                      (b"IEND", b"")]
+            png.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
+                struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+                for kind, body in chunks))
+            model = folder / "shufflenet-v2-12-int8.onnx"
+            text = self.run_on_picture("classify_image", model, ppm)
+            self.assertEqual(text, self.run_on_picture("classify_image", model, bmp))
+            self.assertEqual(text, self.run_on_picture("classify_image", model, png))
+
+    @needs_models
+    def test_detect_objects(self):
+        # A person and a frisbee (classes 0 and 29), as the reference run of the model found.
+        text = self.run_on_picture("detect_objects", MODELS / "vision-yolox-nano" / "yolox_nano.onnx",
+                                   MODELS / "images" / "fastestdet_3.jpg")
+        found = dict(re.findall(r"class (\d+)  (\d\.\d+)", text)[::-1])
+        self.assertAlmostEqual(float(found["0"]), 0.886, delta=0.05)
+        self.assertAlmostEqual(float(found["29"]), 0.847, delta=0.05)
+
+    @needs_models
+    def test_speech_activity(self):
+        # 233 of 343 chunks of 32 ms are speech.
+        text = self.run_example("speech_activity", MODELS / "audio-silero-vad" / "silero_vad.onnx",
+                                MODELS / "audio-samples" / "jfk.wav")
+        stretches = [tuple(map(float, line.split(" - "))) for line in text.splitlines()]
+        self.assertAlmostEqual(sum(end - begin for begin, end in stretches), 233 * 0.032, delta=0.1)
 
     def test_a_missing_file_is_an_error(self):
         for name in ("hello", "tensors", "many_sequences", "streaming"):

@@ -4,7 +4,7 @@ import unittest
 
 from tool import ToolTest
 
-MODEL_COMMANDS = ("generate", "tokenize", "logits", "info", "bench")
+MODEL_COMMANDS = ("generate", "tokenize", "logits", "run", "info", "bench")
 COMMANDS = (*MODEL_COMMANDS, "quantize")
 COMMON = ("--model", "--threads", "--context", "--isa", "--provider", "--kv-type", "--seed", "--quiet", "--help")
 
@@ -62,7 +62,7 @@ class Usage(ToolTest):
             self.fail_with(2, "logits", "--ids", ids, "--output", "x.npy", says="--ids")
 
     def test_a_file_that_is_no_model_exits_with_1(self):
-        for command in (("generate",), ("tokenize", "--text", "a"), ("info",), ("bench",),
+        for command in (("generate",), ("tokenize", "--text", "a"), ("run",), ("info",), ("bench",),
                         ("logits", "--ids", "1", "--output", "never-made.npy"),
                         ("quantize", "--type", "q4_0", "--output", "never-made.gguf")):
             self.fail_with(1, *command, "--model", "/nonexistent/story.gguf", says="story.gguf")

@@ -35,6 +35,7 @@ FOREIGN = [
     (r"(dnnl|oneapi/dnnl/dnnl)\w*\.(h|hpp)", []),
     (r"nlohmann/.*", ["src/llm/describe.cpp", "examples/"]),
     (r"httplib\.h", ["examples/"]),
+    (r"(png|jpeglib)\.h", ["examples/vision/image.c"]),
     (r"benchmark/benchmark\.h", ["bench/"]),
     (r"quoin/.*", ["capi/", "include/", "examples/", "bench/", "tests/install/"]),
 ]
