@@ -174,6 +174,23 @@ constexpr int64_t integer_convolution_scratch_bytes(int64_t inner, int64_t colum
     return integer_convolution_block_rows(inner, columns) * (integer_convolution_patch_stride(part) + sums) + 128;
 }
 
+// dst = saturate(round(a * a_scale + b * b_scale + offset)) within lowest..highest, halves to even: two quantised
+// tensors added, or (without b) one brought to another scale. Zero points are part of the offset. In place.
+struct AddQuantizedArgs {
+    const std::byte* a;
+    const std::byte* b;  // or null
+    bool a_signed;
+    bool b_signed;
+    bool dst_signed;
+    float a_scale;
+    float b_scale;
+    float offset;
+    int32_t lowest;  // at most the range of dst
+    int32_t highest;
+    int64_t count;
+    std::byte* dst;
+};
+
 // ---- Depthwise ------------------------------------------------------------------------------------------------
 // Every channel has filters of its own: output channel c reads source channel c / multiplier. weights[taps][columns],
 // columns = channels * multiplier. Cut by positions (whole output rows are best) or, with multiplier 1, by channels.

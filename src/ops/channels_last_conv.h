@@ -1,4 +1,4 @@
-// Packed weights of ChannelsLastConv, shared with the pass that packs them.
+// Packed weights of ChannelsLastConv and ChannelsLastIntegerConv, shared with the pass that packs them.
 #pragma once
 
 #include "core/runtime.h"
@@ -10,5 +10,9 @@ namespace quoin {
 // The f32 weight in the order its kernel reads, in new memory: panels for each group one after the other, or
 // [taps][OC] when it is depthwise. InvalidModel when the group does not divide OC.
 Result<Constant> pack_convolution(const Runtime& runtime, const Constant& weight, int64_t group, std::string_view name);
+
+// The same for the i8 or u8 weight of ChannelsLastIntegerConv, which may be a matrix [OC, C].
+Result<Constant> pack_integer_convolution(const Runtime& runtime, const Constant& weight, int64_t group,
+                                          std::string_view name);
 
 }  // namespace quoin

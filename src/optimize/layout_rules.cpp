@@ -95,6 +95,7 @@ bool is_unary(Op op) {
 bool is_broadcast(Op op) {
     switch (op) {
         case Op::Add:
+        case Op::AddQuantized:
         case Op::And:
         case Op::Div:
         case Op::Equal:

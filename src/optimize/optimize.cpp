@@ -15,9 +15,10 @@ struct Pass {
     Status (*run)(Graph&, const OptimizeContext&);
 };
 
-// Order matters: fusions look at plain Linear nodes, quantization at what is left and then who makes what is quantized,
-// packing at the final readers.
+// Order matters: what is quantised is found before weights are folded to floats, fusions look at plain Linear nodes,
+// quantization at what is left and then who makes what is quantized, packing at the final readers.
 constexpr std::array kPasses = {
+    Pass{"fuse_quantized", fuse_quantized},
     Pass{"fold_constants", fold_constants},
     Pass{"fuse_activations", fuse_activations},
     Pass{"fuse_normalization", fuse_normalization},

@@ -11,13 +11,14 @@ Status pack_convolutions(Graph& graph, const OptimizeContext& context) {
     std::map<std::pair<ValueId, int64_t>, ValueId> packed;
     std::vector<Node> nodes = graph.nodes();
     for (Node& node : nodes) {
-        if (node.op != Op::ChannelsLastConv) continue;
+        const bool integer = node.op == Op::ChannelsLastIntegerConv;
+        if (node.op != Op::ChannelsLastConv && !integer) continue;
         const auto key = std::pair(node.inputs[1], node.integer("group", 1));
         if (!packed.contains(key)) {
             const Value& weight = graph.value(key.first);
             if (!weight.constant) return error(StatusCode::Internal, "node '", node.name, "' has no constant weight");
-            QUOIN_ASSIGN_OR_RETURN(Constant constant,
-                                   pack_convolution(context.runtime, *weight.constant, key.second, weight.name));
+            const auto pack = integer ? pack_integer_convolution : pack_convolution;
+            QUOIN_ASSIGN_OR_RETURN(Constant constant, pack(context.runtime, *weight.constant, key.second, weight.name));
             packed[key] = graph.add_constant(weight.name + ".panels", std::move(constant));
         }
         node.inputs[1] = packed[key];

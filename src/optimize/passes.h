@@ -7,6 +7,9 @@ namespace quoin {
 
 // Computes nodes whose inputs are all constant.
 Status fold_constants(Graph& graph, const OptimizeContext& context);
+// Between DequantizeLinear and QuantizeLinear, and in QLinearConv and QLinearMatMul, integers are computed with:
+// ChannelsLastIntegerConv, AddQuantized and what only moves elements.
+Status fuse_quantized(Graph& graph, const OptimizeContext& context);
 // Chains of arithmetic that compute Swish, HardSwish, HardSigmoid, Mish or Gelu become that op.
 Status fuse_activations(Graph& graph, const OptimizeContext& context);
 // Chains that divide by the root of a mean square become LayerNormalization or RMSNormalization, with the constant
@@ -19,7 +22,7 @@ Status fold_batch_norm(Graph& graph, const OptimizeContext& context);
 Status channels_last(Graph& graph, const OptimizeContext& context);
 // ChannelsLastConv takes the activation and the residual Add that follow it.
 Status fuse_convolution(Graph& graph, const OptimizeContext& context);
-// Weights of ChannelsLastConv in the order their kernels read.
+// Weights of ChannelsLastConv and ChannelsLastIntegerConv in the order their kernels read.
 Status pack_convolutions(Graph& graph, const OptimizeContext& context);
 // Mul(Swish(Linear(x, a)), Linear(x, b)) becomes GatedLinear(x, a, b).
 Status fuse_gated_linear(Graph& graph, const OptimizeContext& context);

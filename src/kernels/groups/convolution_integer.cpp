@@ -12,6 +12,7 @@
 #include "kernels/convolution_integer.inl"
 #include "kernels/slide.inl"
 #include "kernels/depthwise_integer.inl"
+#include "kernels/add_quantized.inl"
 // clang-format on
 
 #define QUOIN_GROUP_LIST "kernels/groups/convolution_integer.inc"
