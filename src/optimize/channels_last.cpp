@@ -6,6 +6,7 @@
 #include <array>
 
 #include "core/log.h"
+#include "ops/channels_last_conv.h"
 #include "optimize/constants.h"
 #include "optimize/layout_forms.h"
 #include "optimize/layout_rules.h"
@@ -85,6 +86,7 @@ private:
     Result<bool> rewrite(const Node& node) {
         switch (node.op) {
             case Op::Conv: return convolution(node);
+            case Op::ConvTranspose: return transposed_convolution(node);
             case Op::MaxPool:
             case Op::GlobalMaxPool: return pool(node, "max");
             case Op::AveragePool:
@@ -110,6 +112,22 @@ private:
         if (node.input(2) != kNoValue) inputs.push_back(node.inputs[2]);
         QUOIN_RETURN_IF_ERROR(forms_.add(Op::ChannelsLastConv, node.name, std::move(inputs), node.outputs[0], order,
                                          copied(node, {"strides", "pads", "dilations", "auto_pad", "group"})));
+        return true;
+    }
+
+    Result<bool> transposed_convolution(const Node& node) {
+        if (const char* const refusal = convolution_refusal(graph_, node)) return leave(node, refusal);
+        if (node.attribute("output_shape") != nullptr) return leave(node, "its padding follows from a wanted shape");
+        Node moved{Op::ChannelsLastConvTranspose,
+                   node.name,
+                   node.inputs,
+                   {},
+                   copied(node, {"strides", "pads", "dilations", "auto_pad", "output_padding", "group"})};
+        const Status status = check_transposed_convolution(moved, graph_.value(node.inputs[1]).constant->shape());
+        if (!status.ok()) return leave(node, status.message().c_str());
+        const AxisOrder order = channels_last_order(graph_.value(node.inputs[0]).dims->size());
+        QUOIN_ASSIGN_OR_RETURN(moved.inputs[0], forms_.get(node.inputs[0], order));
+        QUOIN_RETURN_IF_ERROR(forms_.add(moved.op, moved.name, moved.inputs, node.outputs[0], order, moved.attributes));
         return true;
     }
 

@@ -12,6 +12,11 @@ bool has_activation(const Node& node) {
     return node.attribute("activation") != nullptr;
 }
 
+bool takes_epilogue(const Node& node) {
+    return node.op == Op::ChannelsLastConv || node.op == Op::ChannelsLastConvTranspose ||
+           (node.op == Op::ChannelsLastIntegerConv && node.integer("to", 0) == static_cast<int64_t>(DType::F32));
+}
+
 // PRelu's slopes as the epilogue reads them: [channels], from a constant whose last axis alone is not 1.
 std::optional<std::vector<float>> slopes_of(const Graph& graph, ValueId slopes, int64_t channels) {
     const Shape& shape = graph.value(slopes).constant->shape();
@@ -26,14 +31,11 @@ Status fuse_convolution(Graph& graph, const OptimizeContext& context) {
     std::vector<Node> nodes = graph.nodes();
     // Nodes change on the way, so what they are is read from the new list.
     const auto sole = [&](ValueId value) -> Node* {
-        if (sole_producer(graph, readers, value, Op::ChannelsLastConv) == nullptr &&
-            (value == kNoValue || graph.value(value).producer == kNoValue)) {
-            return nullptr;
-        }
+        if (value == kNoValue || graph.value(value).producer == kNoValue) return nullptr;
         Node& node = nodes[static_cast<size_t>(graph.value(value).producer)];
         const bool read_once = readers[static_cast<size_t>(value)].size() == 1 &&
                                std::ranges::find(graph.outputs(), value) == graph.outputs().end();
-        return node.op == Op::ChannelsLastConv && read_once && node.outputs[0] == value ? &node : nullptr;
+        return takes_epilogue(node) && read_once && node.outputs[0] == value ? &node : nullptr;
     };
     for (Node& node : nodes) {
         const auto leave = [&](const char* why) {
@@ -45,6 +47,8 @@ Status fuse_convolution(Graph& graph, const OptimizeContext& context) {
                 const ValueId residual = node.inputs[1 - side];
                 if (conv == nullptr) {
                     leave("the summand is no convolution with one reader");
+                } else if (conv->op != Op::ChannelsLastConv) {
+                    leave("its kind of convolution takes no residual");
                 } else if (conv->input(3) != kNoValue) {
                     leave("the convolution has a residual already");
                 } else if (!same_shape(graph, node.inputs[side], residual)) {
@@ -75,7 +79,9 @@ Status fuse_convolution(Graph& graph, const OptimizeContext& context) {
         Node fused = *conv;
         if (activation->slopes != kNoValue) {
             const auto& dims = graph.value(node.inputs[0]).dims;
-            const auto slopes = dims ? slopes_of(graph, activation->slopes, dims->back().size) : std::nullopt;
+            const auto slopes = dims && conv->op == Op::ChannelsLastConv
+                                    ? slopes_of(graph, activation->slopes, dims->back().size)
+                                    : std::nullopt;
             if (!slopes) {
                 leave("its slopes do not belong to the channels");
                 continue;

@@ -20,6 +20,7 @@ struct Pass {
 constexpr std::array kPasses = {
     Pass{"fuse_quantized", fuse_quantized},
     Pass{"fold_constants", fold_constants},
+    Pass{"fuse_dynamic_quantization", fuse_dynamic_quantization},
     Pass{"fuse_activations", fuse_activations},
     Pass{"fuse_normalization", fuse_normalization},
     Pass{"fold_batch_norm", fold_batch_norm},

@@ -10,6 +10,8 @@ Status fold_constants(Graph& graph, const OptimizeContext& context);
 // Between DequantizeLinear and QuantizeLinear, and in QLinearConv and QLinearMatMul, integers are computed with:
 // ChannelsLastIntegerConv, AddQuantized and what only moves elements.
 Status fuse_quantized(Graph& graph, const OptimizeContext& context);
+// Cast(MatMulInteger(x, w)) * scale of x * scale of w, x from DynamicQuantizeLinear, becomes ChannelsLastIntegerConv.
+Status fuse_dynamic_quantization(Graph& graph, const OptimizeContext& context);
 // Chains of arithmetic that compute Swish, HardSwish, HardSigmoid, Mish or Gelu become that op.
 Status fuse_activations(Graph& graph, const OptimizeContext& context);
 // Chains that divide by the root of a mean square become LayerNormalization or RMSNormalization, with the constant

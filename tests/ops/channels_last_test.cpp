@@ -247,4 +247,69 @@ TEST_CASE("pools round sizes up only where a window begins inside") {
     CHECK(values_of(result_of(Op::ChannelsLastPool, {given(x)}, same)) == std::vector<float>{1, 3, 5});
 }
 
+TEST_CASE("channels-last transposed convolutions scatter what convolutions gather") {
+    Random random(56);
+    struct Transposed {
+        std::vector<int64_t> spatial, kernel, strides, pads, dilations, more;
+        int64_t images, channels, columns, group;
+    };
+    const std::vector<Transposed> cases = {
+        {{5, 4}, {2, 2}, {2, 2}, {0, 0, 0, 0}, {1, 1}, {0, 0}, 2, 6, 40, 1},
+        {{5, 4}, {3, 4}, {2, 3}, {1, 0, 1, 2}, {1, 1}, {1, 2}, 1, 6, 4, 2},
+        {{6, 5}, {3, 3}, {1, 1}, {1, 1, 1, 1}, {2, 1}, {0, 0}, 1, 3, 5, 1},
+        {{9}, {5}, {3}, {1, 1}, {1}, {0}, 1, 4, 6, 1},
+    };
+    for (const Transposed& c : cases) {
+        // The convolution that goes the other way, from what is made here to x.
+        Case back{{}, c.kernel, c.strides, c.pads, c.dilations, c.images, c.columns, c.channels, c.group};
+        for (size_t axis = 0; axis < c.spatial.size(); ++axis) {
+            back.spatial.push_back((c.spatial[axis] - 1) * c.strides[axis] + c.more[axis] +
+                                   (c.kernel[axis] - 1) * c.dilations[axis] + 1 - c.pads[axis] -
+                                   c.pads[axis + c.spatial.size()]);
+        }
+        const Tensor x = random_floats(shape_of(c.images, c.spatial, c.channels), random);
+        const Tensor weight = random_floats(weight_shape(back), random);  // [C, OC / group, kernel...]
+        const Tensor bias = random_floats({c.columns}, random);
+        const int64_t from = product(c.spatial);
+        const int64_t to = product(back.spatial);
+        const int64_t taps = product(c.kernel);
+        std::vector<double> wanted(static_cast<size_t>(c.images * to * c.columns));
+        for (size_t index = 0; index < wanted.size(); ++index) {
+            wanted[index] = double{values_of(bias)[index % static_cast<size_t>(c.columns)]};
+        }
+        for (int64_t n = 0; n < c.images; ++n) {
+            slide(back, [&](int64_t i, int64_t t, int64_t o) {
+                if (o < 0 || i >= from) return;
+                const int64_t columns = c.columns / c.group;
+                for (int64_t k = 0; k < c.channels; ++k) {
+                    const int64_t group = k / (c.channels / c.group);
+                    const double value = double{x.as<float>()[static_cast<size_t>((n * from + i) * c.channels + k)]};
+                    for (int64_t column = 0; column < columns; ++column) {
+                        wanted[static_cast<size_t>((n * to + o) * c.columns + group * columns + column)] +=
+                            value * double{weight.as<float>()[static_cast<size_t>((k * columns + column) * taps + t)]};
+                    }
+                }
+            });
+        }
+        for (double& value : wanted) value = std::max(0.0, value);
+        const Attributes attributes{{"strides", c.strides},     {"pads", c.pads},
+                                    {"dilations", c.dilations}, {"output_padding", c.more},
+                                    {"group", c.group},         {"activation", std::string("Relu")}};
+        for (const int threads : {1, 3}) {
+            CAPTURE(c.kernel, c.strides, threads);
+            const Tensor got = result_of(Op::ChannelsLastConvTranspose, {given(x), constant(weight), constant(bias)},
+                                         attributes, {make_runtime(threads)});
+            CHECK(got.shape() == shape_of(c.images, back.spatial, c.columns));
+            CHECK(largest_error(values_of(got), wanted) < 1e-4);
+        }
+    }
+}
+
+TEST_CASE("transposed convolutions with results that no tap reaches are refused") {
+    const Operand x = given(floats({1, 2, 1}, {1, 2}));
+    const Operand weight = constant(floats({1, 1, 1}, {3}));
+    const Attributes attributes{{"strides", std::vector<int64_t>{2}}};
+    CHECK(run_op(Op::ChannelsLastConvTranspose, {x, weight}, attributes).status().code() == StatusCode::InvalidModel);
+}
+
 }  // namespace quoin::test

@@ -1,0 +1,116 @@
+// Chains of arithmetic that become one op, and those that only look like it.
+#include <cmath>
+
+#include "pass_test.h"
+
+namespace quoin::test {
+namespace {
+
+using Ops = std::vector<Op>;
+
+TEST_CASE("x * sigmoid(x) becomes Swish, also with a factor inside") {
+    PassGraph g;
+    const ValueId x = g.input({3, 40});
+    g.graph.add_output(g.node(Op::Mul, {x, g.node(Op::Sigmoid, {x})}));
+    g.graph.add_output(g.node(Op::Mul, {g.node(Op::Sigmoid, {g.node(Op::Mul, {g.scalar(1.702F), x})}), x}));
+    g.check_same_results(fuse_activations, 1e-5);
+    CHECK(g.ops() == Ops{Op::Swish, Op::Swish});
+    CHECK(g.graph.nodes()[1].number("alpha", 1) == Approx(1.702));
+}
+
+TEST_CASE("the sigmoid of something else is no gate") {
+    PassGraph g;
+    const ValueId x = g.input({3, 40});
+    const ValueId y = g.input({3, 40});
+    g.graph.add_output(g.node(Op::Mul, {x, g.node(Op::Sigmoid, {y})}));
+    const DebugLog log;
+    g.run(fuse_activations);
+    CHECK(g.ops() == Ops{Op::Sigmoid, Op::Mul});
+    CHECK(log.says("leaves 'Mul1' alone"));
+}
+
+TEST_CASE("hard swish and hard sigmoid are found in their clips") {
+    PassGraph g;
+    const ValueId x = g.input({3, 40});
+    const auto clip = [&](float offset, float high) {
+        const ValueId sum = g.node(Op::Add, {x, g.scalar(offset)});
+        return g.node(Op::Clip, {sum, g.scalar(0), g.scalar(high)});
+    };
+    g.graph.add_output(g.node(Op::Mul, {x, g.node(Op::Div, {clip(3, 6), g.scalar(6)})}));
+    g.graph.add_output(g.node(Op::Div, {g.node(Op::Mul, {x, clip(3, 6)}), g.scalar(6)}));
+    g.graph.add_output(g.node(Op::Div, {clip(3, 6), g.scalar(6)}));
+    g.graph.add_output(g.node(Op::Div, {clip(3, 5), g.scalar(6)}));
+    g.check_same_results(fuse_activations, 1e-5);
+    CHECK(g.count(Op::HardSwish) == 2);
+    CHECK(g.count(Op::HardSigmoid) == 1);
+    CHECK(g.count(Op::Clip) == 1);
+}
+
+TEST_CASE("gelu is found with erf and with tanh, however it is written") {
+    PassGraph g;
+    const ValueId x = g.input({3, 40});
+    const auto erf = [&](float divisor) {
+        return g.node(Op::Add, {g.node(Op::Erf, {g.node(Op::Div, {x, g.scalar(divisor)})}), g.scalar(1)});
+    };
+    const float root = std::sqrt(2.0F);
+    g.graph.add_output(g.node(Op::Mul, {g.node(Op::Mul, {x, erf(root)}), g.scalar(0.5F)}));
+    g.graph.add_output(g.node(Op::Mul, {g.node(Op::Mul, {x, g.scalar(0.5F)}), erf(root)}));
+    const ValueId cube = g.node(Op::Mul, {g.scalar(0.044715F), g.node(Op::Pow, {x, g.scalar(3)})});
+    const ValueId inner = g.node(Op::Mul, {g.scalar(0.7978845608F), g.node(Op::Add, {x, cube})});
+    const ValueId tanh = g.node(Op::Add, {g.scalar(1), g.node(Op::Tanh, {inner})});
+    g.graph.add_output(g.node(Op::Mul, {g.node(Op::Mul, {g.scalar(0.5F), x}), tanh}));
+    g.graph.add_output(g.node(Op::Mul, {g.node(Op::Mul, {x, erf(1.5F)}), g.scalar(0.5F)}));
+    g.check_same_results(fuse_activations, 1e-5);
+    CHECK(g.count(Op::Gelu) == 3);
+    CHECK(g.count(Op::Erf) == 1);
+}
+
+struct NormGraph : PassGraph {
+    ValueId x = input({2, 5, 24});
+    ValueId mean(ValueId value) { return node(Op::ReduceMean, {value, list({-1})}, {{"keepdims", int64_t{1}}}); }
+    ValueId root(ValueId value) { return node(Op::Sqrt, {node(Op::Add, {mean(value), scalar(1e-5F)})}); }
+};
+
+TEST_CASE("a layer normalization written out becomes one node with its scale and bias") {
+    NormGraph g;
+    const ValueId centred = g.node(Op::Sub, {g.x, g.mean(g.x)});
+    const ValueId quotient = g.node(Op::Div, {centred, g.root(g.node(Op::Pow, {centred, g.scalar(2)}))});
+    const ValueId scaled = g.node(Op::Mul, {quotient, g.constant(Shape{24})});
+    g.graph.add_output(g.node(Op::Add, {scaled, g.constant(Shape{24})}));
+    g.run(fuse_normalization);
+    CHECK(g.ops() == Ops{Op::LayerNormalization});
+    CHECK(g.graph.nodes()[0].inputs.size() == 3);
+    CHECK(g.graph.nodes()[0].number("epsilon", 0) == Approx(1e-5));
+}
+
+TEST_CASE("a root mean square written out becomes one node with its scale") {
+    NormGraph g;
+    const ValueId square = g.node(Op::Mul, {g.x, g.x});
+    const ValueId inverse = g.node(Op::Reciprocal, {g.root(square)});
+    g.graph.add_output(g.node(Op::Mul, {g.constant(Shape{24}), g.node(Op::Mul, {g.x, inverse})}));
+    g.run(fuse_normalization);
+    CHECK(g.ops() == Ops{Op::RMSNormalization});
+}
+
+TEST_CASE("a mean over another axis or of another value is no normalization") {
+    NormGraph g;
+    const ValueId y = g.input({2, 5, 24});
+    g.graph.add_output(g.node(Op::Div, {g.x, g.root(g.node(Op::Mul, {y, y}))}));
+    const ValueId mean = g.node(Op::ReduceMean, {g.node(Op::Mul, {g.x, g.x}), g.list({1})}, {{"keepdims", int64_t{1}}});
+    g.graph.add_output(g.node(Op::Div, {g.x, g.node(Op::Sqrt, {g.node(Op::Add, {mean, g.scalar(1e-5F)})})}));
+    const DebugLog log;
+    g.run(fuse_normalization);
+    CHECK(g.count(Op::Div) == 2);
+    CHECK(log.says("does not divide by the root of a mean square"));
+}
+
+TEST_CASE("a scale that somebody else's normalization has is not replaced") {
+    NormGraph g;
+    const ValueId norm = g.node(Op::RMSNormalization, {g.x, g.constant(Shape{24})});
+    g.graph.add_output(g.node(Op::Mul, {norm, g.constant(Shape{24})}));
+    g.run(fuse_normalization);
+    CHECK(g.ops() == Ops{Op::RMSNormalization, Op::Mul});
+}
+
+}  // namespace
+}  // namespace quoin::test
