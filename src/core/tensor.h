@@ -31,6 +31,8 @@ public:
     const Shape& shape() const { return shape_; }
     size_t byte_size() const { return byte_size_; }
     std::byte* data() const { return data_; }
+    // Null: somebody else keeps the bytes, for as long as it was agreed.
+    const std::shared_ptr<const void>& owner() const { return owner_; }
     template <class T>
     std::span<T> as() const {
         return {reinterpret_cast<T*>(data_), byte_size_ / sizeof(T)};

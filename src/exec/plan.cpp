@@ -16,6 +16,9 @@ size_t align(size_t bytes) {
 // A node may move before its neighbours by this many places when that saves a barrier.
 constexpr size_t kLookahead = 8;
 
+// Results up to this size are computed while planning where all operands are known.
+constexpr int64_t kMostKnownElements = 4096;
+
 class Planner {
 public:
     Planner(const PreparedGraph& prepared, PlanState before)
@@ -52,6 +55,7 @@ private:
     Status choose_nodes();
     Result<When> choose(const Node& node, std::vector<TensorView>& results);
     Result<bool> find_value(const Node& node, std::span<const TensorView> results);
+    Result<bool> find_open_value(const Node& node, std::vector<TensorView>& results);
     void find_storage();
     Status plan_work();
     bool can_replicate(const Node& node);
@@ -176,7 +180,9 @@ Result<Planner::When> Planner::choose(const Node& node, std::vector<TensorView>&
         if (node.outputs[index] == kNoValue) continue;
         const ValueType& output = outputs[index];
         if (output.dtype == DType::Undefined || output.dtype == DType::String || !output.is_static()) {
-            return When::Dynamic;
+            // Where every byte is known, so is the result (NonZero of a constant).
+            QUOIN_ASSIGN_OR_RETURN(const bool found, find_open_value(node, results));
+            return found ? When::Known : When::Dynamic;
         }
         std::vector<int64_t> dims;
         for (const Dim& dim : *output.dims) dims.push_back(dim.size);
@@ -200,12 +206,11 @@ Result<Planner::When> Planner::choose(const Node& node, std::vector<TensorView>&
 
 // Computes now what follows from shapes and constants, as long as it is small.
 Result<bool> Planner::find_value(const Node& node, std::span<const TensorView> results) {
-    constexpr int64_t kMostElements = 4096;
     const OpInfo& info = op_info(node.op);
     const bool by_shape = info.has(facts::shape_only);
     if (!info.has(facts::folds) || node.inputs.empty()) return false;
     for (const TensorView& result : results) {
-        if (result.elements() > kMostElements) return false;
+        if (result.elements() > kMostKnownElements) return false;
     }
     std::vector<RuntimeValue> inputs;
     for (const ValueId input : node.inputs) {
@@ -218,11 +223,33 @@ Result<bool> Planner::find_value(const Node& node, std::span<const TensorView> r
         inputs.emplace_back(
             Tensor(view.dtype, view.shape, view.data, byte_size(view.dtype, view.elements()).value_or(0), nullptr));
     }
-    const auto id = static_cast<size_t>(
-        graph_.value(*std::ranges::find_if(node.outputs, [](ValueId each) { return each != kNoValue; })).producer);
+    const auto made = std::ranges::find_if(node.outputs, [](ValueId each) { return each != kNoValue; });
+    if (made == node.outputs.end()) return false;
+    const auto id = static_cast<size_t>(graph_.value(*made).producer);
     QUOIN_ASSIGN_OR_RETURN(const std::vector<RuntimeValue> values,
                            evaluate(graph_, node, prepared_.nodes[id].get(), inputs, *prepared_.runtime));
     for (const RuntimeValue& value : values) program_.known.push_back(value.tensor());
+    return true;
+}
+
+// The same for a node whose shapes are not known before it is computed.
+Result<bool> Planner::find_open_value(const Node& node, std::vector<TensorView>& results) {
+    const bool small = std::ranges::all_of(
+        node.inputs, [&](ValueId id) { return id == kNoValue || type(id).elements() <= kMostKnownElements; });
+    if (!small || op_info(node.op).has(facts::shape_only)) return false;
+    for (size_t index = 0; index < results.size(); ++index) results[index] = {};
+    const size_t before = program_.known.size();
+    QUOIN_ASSIGN_OR_RETURN(const bool found, find_value(node, results));
+    if (!found) return false;
+    for (size_t index = 0; index < results.size(); ++index) {
+        const Tensor& tensor = program_.known[before + index];
+        const bool plain = tensor.dtype() != DType::Undefined && tensor.dtype() != DType::String;
+        if (node.outputs[index] != kNoValue && (!plain || tensor.shape().element_count() > kMostKnownElements)) {
+            program_.known.resize(before);
+            return false;
+        }
+        results[index] = {tensor.data(), tensor.dtype(), tensor.shape()};
+    }
     return true;
 }
 

@@ -22,6 +22,14 @@ bool is_plain(const RuntimeValue& value) {
     return value.is_tensor() && value.dtype() != DType::String;
 }
 
+// A value whose tensors all own their bytes; those that do not are copied.
+Result<RuntimeValue> owned(const RuntimeValue& value, const Runtime& runtime) {
+    if (value.is_tensor() && value.tensor().owner() != nullptr) return value;
+    const auto owns = [](const RuntimeValue& each) { return each.is_tensor() && each.tensor().owner() != nullptr; };
+    if (value.is_sequence() && std::ranges::all_of(value.items(), owns)) return value;
+    return deep_copy(value, runtime);
+}
+
 // Strings have a type, too: what reads them is told by it.
 TensorView view_of(const RuntimeValue& value) {
     if (!value.is_tensor()) return {};
@@ -105,6 +113,7 @@ std::byte* Session::address(const Place& place) const {
         case Place::Kind::Arena: return in_arena();
         case Place::Kind::Input: return inputs_[index].data;
         case Place::Kind::Output: {
+            if (parent_ != nullptr) return owned_outputs_[index].data();
             std::byte* const bound = bound_outputs_[index].data;
             return bound != nullptr ? bound : in_arena();
         }
@@ -132,6 +141,8 @@ Status Session::bind(Planned& planned) {
     if (program.steps.size() > next_task_.size()) next_task_ = std::vector<std::atomic<int64_t>>(program.steps.size());
     if (!program.dynamic.empty() && dynamic_values_.empty()) dynamic_values_.resize(prepared_->graph.values().size());
 
+    if (parent_ != nullptr) QUOIN_RETURN_IF_ERROR(own_outputs(program));
+
     const bool moved = planned.arenas != arenas_moved_;
     for (size_t index = 0; index < program.views.size(); ++index) {
         const Place& place = program.places[index];
@@ -150,6 +161,51 @@ Status Session::bind(Planned& planned) {
     }
     planned.arenas = arenas_moved_;
     return {};
+}
+
+// New memory for the outputs that the steps of this stage make.
+Status Session::own_outputs(const Program& program) {
+    owned_outputs_.resize(outputs_.size());
+    for (size_t index = 0; index < program.views.size(); ++index) {
+        const Place& place = program.places[index];
+        if (place.kind != Place::Kind::Output) continue;
+        Tensor& output = owned_outputs_[static_cast<size_t>(place.index)];
+        if (output.dtype() != DType::Undefined) continue;
+        const TensorView& view = program.views[index];
+        QUOIN_ASSIGN_OR_RETURN(
+            output, Tensor::allocate(prepared_->runtime->memory, view.dtype, view.shape, "the result of a body"));
+    }
+    return {};
+}
+
+// A result of the last run that stays when this session runs again.
+Result<RuntimeValue> Session::owned_output(size_t index) const {
+    const TensorView& view = outputs_[index];
+    const Place& place = output_places_[index];
+    if (place.kind == Place::Kind::Output) {
+        return RuntimeValue(Tensor(view.dtype, view.shape, view.data,
+                                   byte_size(view.dtype, view.elements()).value_or(0),
+                                   owned_outputs_[static_cast<size_t>(place.index)].owner()));
+    }
+    if (place.kind == Place::Kind::Dynamic) {
+        return owned(dynamic_values_[static_cast<size_t>(place.index)], *prepared_->runtime);
+    }
+    // What was passed through belongs to whoever gave it.
+    if (place.kind == Place::Kind::Input && !boxed_inputs_[static_cast<size_t>(place.index)].is_none()) {
+        const RuntimeValue& value = boxed_inputs_[static_cast<size_t>(place.index)];
+        if (!value.is_tensor() || value.tensor().shape() == view.shape) return owned(value, *prepared_->runtime);
+    }
+    return owned(output_value(index), *prepared_->runtime);
+}
+
+// Lets go of what a run of a body has been given and has made, so that nothing is kept twice.
+void Session::forget_run() {
+    std::ranges::fill(boxed_inputs_, RuntimeValue());
+    std::ranges::fill(inputs_, TensorView{});
+    std::ranges::fill(owned_outputs_, Tensor());
+    std::ranges::fill(dynamic_values_, RuntimeValue());
+    std::ranges::fill(output_values_, RuntimeValue());
+    std::ranges::fill(outputs_, TensorView{});
 }
 
 // Every thread walks all steps and takes tasks while there are any; barriers stand where data flows.
@@ -255,11 +311,19 @@ Result<std::vector<RuntimeValue>> Session::run_body(const Node& node, std::strin
         return error(StatusCode::InvalidModel, "node '", node.name, "': the body '", attribute, "' takes ",
                      session->inputs_.size(), " values where it is given ", inputs.size());
     }
+    // A body without a single step must not make its loop deaf.
+    if (is_cancelled()) return error(StatusCode::Cancelled, "the run was cancelled");
     for (size_t index = 0; index < inputs.size(); ++index) session->set_input(index, inputs[index]);
     session->trace_ = trace_;
-    QUOIN_RETURN_IF_ERROR(with_context(session->run(), "in '", attribute, "' of node '", node.name, "': "));
+    Status status = session->run();
     std::vector<RuntimeValue> outputs;
-    for (size_t index = 0; index < session->outputs_.size(); ++index) outputs.push_back(session->output_value(index));
+    for (size_t index = 0; status.ok() && index < session->outputs_.size(); ++index) {
+        Result<RuntimeValue> output = session->owned_output(index);
+        status = output.status();
+        if (status.ok()) outputs.push_back(std::move(*output));
+    }
+    session->forget_run();
+    QUOIN_RETURN_IF_ERROR(with_context(status, "in '", attribute, "' of node '", node.name, "': "));
     return outputs;
 }
 
@@ -302,6 +366,7 @@ Status Session::check_bound_outputs(const Program& program) const {
 }
 
 Status Session::finish(const Program& program) {
+    output_places_.assign(program.output_places.begin(), program.output_places.end());
     for (size_t index = 0; index < outputs_.size(); ++index) {
         const Place& place = program.output_places[index];
         outputs_[index] = program.outputs[index];

@@ -60,6 +60,7 @@ private:
     Result<Planned*> find_first();
     Result<Planned*> find_next(Planned& before);
     Status bind(Planned& planned);
+    Status own_outputs(const Program& program);
     std::byte* address(const Place& place) const;
     Status run_steps(const Program& program);
     void walk(const Program& program, int thread);
@@ -67,6 +68,8 @@ private:
     bool is_watched() const { return profile_ != nullptr || trace_ != nullptr; }
     Status run_dynamic(const Program& program);
     RuntimeValue value_at(const TensorView& view, const Place& place) const;
+    Result<RuntimeValue> owned_output(size_t index) const;
+    void forget_run();
     Result<std::vector<RuntimeValue>> run_body(const Node& node, std::string_view attribute,
                                                std::span<const RuntimeValue> inputs);
     bool is_cancelled() const {
@@ -79,6 +82,7 @@ private:
     std::vector<TensorView> inputs_;
     std::vector<TensorView> bound_outputs_;
     std::vector<TensorView> outputs_;
+    std::vector<Place> output_places_;        // of the last run
     std::vector<RuntimeValue> boxed_inputs_;  // of inputs without a view
     std::list<Planned> programs_;             // most recently used first
     std::vector<Buffer> arenas_;              // by stage
@@ -89,6 +93,7 @@ private:
     std::vector<RuntimeValue> output_values_;   // of outputs that are no plain tensors
     std::map<const Graph*, std::unique_ptr<Session>> bodies_;
     const Session* parent_ = nullptr;              // whose node this session is the body of
+    std::vector<Tensor> owned_outputs_;            // of a body: where steps write results that outlive the run
     std::vector<std::atomic<int64_t>> next_task_;  // of each step
     Profile* profile_ = nullptr;
     Trace* trace_ = nullptr;

@@ -102,6 +102,8 @@ public:
     Node& node(NodeId id) { return nodes_[static_cast<size_t>(id)]; }
     // Puts the new list in place (it must be in topological order) and sets every value's producer.
     void set_nodes(std::vector<Node> nodes);
+    // The input at this place becomes an ordinary value: nobody may read it any more, unless it is constant now.
+    void remove_input(size_t index) { inputs_.erase(inputs_.begin() + static_cast<std::ptrdiff_t>(index)); }
     // Every reader of `from`, graph outputs included, reads `to` instead.
     void replace_uses(ValueId from, ValueId to);
 

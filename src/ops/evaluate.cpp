@@ -110,9 +110,8 @@ Result<std::vector<RuntimeValue>> evaluate(const Graph& graph, const Node& node,
             if ((*types)[0].shape.element_count() != tensor.shape().element_count()) {
                 return context.fail(StatusCode::InvalidArgument, "the result would have another number of elements");
             }
-            const auto owner = std::make_shared<Tensor>(tensor);
             return std::vector<RuntimeValue>{
-                Tensor(tensor.dtype(), (*types)[0].shape, tensor.data(), tensor.byte_size(), owner)};
+                Tensor(tensor.dtype(), (*types)[0].shape, tensor.data(), tensor.byte_size(), tensor.owner())};
         }
         if (types && implementation.prepare != nullptr && prepared != nullptr) {
             std::vector<TensorView> sources;

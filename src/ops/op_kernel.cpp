@@ -100,8 +100,10 @@ Status InferContext::expect_dtype(size_t index, std::initializer_list<DType> all
     return fail("input ", index, " has the element type ", dtype_name(dtype), ", which this operator does not take");
 }
 
-Status infer_types(Graph& graph) {
-    std::vector<ValueType> types(graph.values().size());
+Status infer_types(Graph& graph, std::vector<ValueType>* all_types) {
+    std::vector<ValueType> own_types;
+    std::vector<ValueType>& types = all_types == nullptr ? own_types : *all_types;
+    types.assign(graph.values().size(), {});
     for (size_t id = 0; id < types.size(); ++id) {
         const Value& value = graph.values()[id];
         if (value.producer == kNoValue) types[id] = {value.dtype, value.dims};

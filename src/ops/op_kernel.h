@@ -195,8 +195,7 @@ public:
     virtual Result<Tensor> output(size_t index, DType dtype, const Shape& shape) = 0;
     // An output that is there already: an input passed on, a sequence, nothing (an empty optional).
     virtual Status set_output(size_t index, RuntimeValue value) = 0;
-    // Runs the body in this attribute on its inputs, captures aside: those are added. The results stay until the same
-    // body runs again; whoever needs them longer copies them (deep_copy).
+    // Runs the body in this attribute on its inputs, captures aside: those are added. The results own their memory.
     virtual Result<std::vector<RuntimeValue>> run_body(std::string_view attribute,
                                                        std::span<const RuntimeValue> inputs) = 0;
 
@@ -238,7 +237,8 @@ const OpImplementation& op_implementation(Op op);
 // prepare(), or a single task that calls compute(). Null for views and for ops that are never steps.
 Result<std::unique_ptr<PreparedNode>> prepare_node(const PrepareContext& context);
 
-// Fills dtype and dims of every value that a node makes. InvalidModel names the node that cannot be right.
-Status infer_types(Graph& graph);
+// Fills dtype and dims of every value that a node makes. InvalidModel names the node that cannot be right. `types`, if
+// asked for, becomes what is known of each value, small elements included.
+Status infer_types(Graph& graph, std::vector<ValueType>* types = nullptr);
 
 }  // namespace quoin

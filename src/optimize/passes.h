@@ -12,6 +12,19 @@ Status fold_constants(Graph& graph, const OptimizeContext& context);
 Status fuse_quantized(Graph& graph, const OptimizeContext& context);
 // Cast(MatMulInteger(x, w)) * scale of x * scale of w, x from DynamicQuantizeLinear, becomes ChannelsLastIntegerConv.
 Status fuse_dynamic_quantization(Graph& graph, const OptimizeContext& context);
+// Integer vectors of which shape inference knows every element become constants: the Shape of known dims, and the one
+// known dim that is gathered from a shape with symbols.
+Status fold_shapes(Graph& graph, const OptimizeContext& context);
+// An If whose condition is constant becomes the nodes of its branch.
+Status inline_conditions(Graph& graph, const OptimizeContext& context);
+// Nodes that hand on their input as it is (Identity, a Cast to the same type, a Reshape to the same shape, Dropout,
+// ...) are passed by.
+Status remove_no_ops(Graph& graph, const OptimizeContext& context);
+// Of nodes that compute the same from the same, one is left; so of small constants with equal bytes.
+Status remove_duplicates(Graph& graph, const OptimizeContext& context);
+// The bodies of If, Loop, Scan and SequenceMap go through all passes. They learn the types of what they are given;
+// captured constants become their own, and captures that nobody reads are dropped.
+Status optimize_bodies(Graph& graph, const OptimizeContext& context);
 // Chains of arithmetic that compute Swish, HardSwish, HardSigmoid, Mish or Gelu become that op.
 Status fuse_activations(Graph& graph, const OptimizeContext& context);
 // Chains that divide by the root of a mean square become LayerNormalization or RMSNormalization, with the constant

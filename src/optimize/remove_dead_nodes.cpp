@@ -8,7 +8,9 @@ Status remove_dead_nodes(Graph& graph, const OptimizeContext& /*context*/) {
     std::vector<bool> alive(graph.nodes().size());
     for (size_t id = graph.nodes().size(); id-- > 0;) {
         const Node& node = graph.nodes()[id];
-        for (const ValueId output : node.outputs) alive[id] = alive[id] || needed[static_cast<size_t>(output)];
+        for (const ValueId output : node.outputs) {
+            alive[id] = alive[id] || (output != kNoValue && needed[static_cast<size_t>(output)]);
+        }
         if (!alive[id]) continue;
         for (const ValueId input : node.inputs) {
             if (input != kNoValue) needed[static_cast<size_t>(input)] = true;
