@@ -121,5 +121,151 @@ TEST_CASE("a wrong number of inputs or outputs is refused with the node") {
     CHECK(refused(model, StatusCode::InvalidModel, "has 2 outputs"));
 }
 
+// A FunctionProto of domain org.example.
+Message function_message(std::string_view name, const std::vector<std::string>& inputs,
+                         const std::vector<std::string>& outputs, const std::vector<std::string>& attributes,
+                         const std::vector<Message>& nodes) {
+    Message function;
+    function.text(1, name);
+    for (const std::string& each : inputs) function.text(4, each);
+    for (const std::string& each : outputs) function.text(5, each);
+    for (const std::string& each : attributes) function.text(6, each);
+    for (const Message& each : nodes) function.message(7, each);
+    return function.message(9, Message().text(1, "").integer(2, 17)).text(10, "org.example");
+}
+
+TEST_CASE("functions become their nodes, with the attributes and inputs of the call") {
+    OnnxModel model = small_model();
+    model.opsets.emplace_back("org.example", 1);
+    model.functions = {
+        function_message("Leak", {"a"}, {"b"}, {"slope"},
+                         {node_message("LeakyRelu", {"a"}, {"b"}, {reference_attribute("alpha", "slope", 1)})}),
+        function_message("Twice", {"a", "unused"}, {"c"}, {},
+                         {node_message("Leak", {"a"}, {"b"}, {float_attribute("slope", 0.5F)}, "org.example"),
+                          node_message("Leak", {"b"}, {"c"}, {}, "org.example")})};
+    model.nodes[1] = node_message("Twice", {"sum"}, {"y"}, {}, "org.example");
+    const Result<LoadedModel> loaded = load(model);
+    REQUIRE(loaded.ok());
+    CHECK(verify(loaded->graph).ok());
+    const std::vector<Node>& nodes = loaded->graph.nodes();
+    REQUIRE(nodes.size() == 3);
+    CHECK(nodes[1].op == Op::LeakyRelu);
+    CHECK(nodes[1].number("alpha", 0) == 0.5);
+    CHECK(nodes[2].op == Op::LeakyRelu);
+    CHECK(nodes[2].attribute("alpha") == nullptr);
+    CHECK(nodes[2].inputs == nodes[1].outputs);
+    CHECK(loaded->graph.value(loaded->graph.outputs()[0]).name == "y");
+}
+
+TEST_CASE("functions that call themselves are refused") {
+    OnnxModel model = small_model();
+    model.opsets.emplace_back("org.example", 1);
+    model.functions = {function_message("F", {"a"}, {"b"}, {}, {node_message("F", {"a"}, {"b"}, {}, "org.example")})};
+    model.nodes[1] = node_message("F", {"sum"}, {"y"}, {}, "org.example");
+    CHECK(refused(model, StatusCode::InvalidModel, "functions call each other more than 64 deep"));
+
+    // Ten calls of the next, twelve times: 10^12 nodes.
+    model.functions.clear();
+    for (int depth = 0; depth < 12; ++depth) {
+        std::vector<Message> calls;
+        for (int call = 0; call < 10; ++call) {
+            const std::string to = call == 9 ? "b" : "c" + std::to_string(call);
+            calls.push_back(node_message(depth == 11 ? "Neg" : "F" + std::to_string(depth + 1), {"a"}, {to}, {},
+                                         depth == 11 ? "" : "org.example"));
+        }
+        model.functions.push_back(function_message("F" + std::to_string(depth), {"a"}, {"b"}, {}, calls));
+    }
+    model.nodes[1] = node_message("F0", {"sum"}, {"y"}, {}, "org.example");
+    CHECK(refused(model, StatusCode::InvalidModel, "more than 1048576 nodes"));
+}
+
+TEST_CASE("bodies capture values and copy constants of the graph around") {
+    OnnxModel model = small_model();
+    model.inputs.push_back(value_message("choice", DType::Bool, {}));
+    OnnxModel yes;
+    yes.nodes = {node_message("Mul", {"sum", "w"}, {"yes"})};
+    yes.outputs = {Message().text(1, "yes")};
+    OnnxModel no;
+    no.nodes = {node_message("Sub", {"x", "sum"}, {"no"})};
+    no.outputs = {Message().text(1, "no")};
+    model.nodes[1] =
+        node_message("If", {"choice"}, {"y"},
+                     {graph_attribute("then_branch", yes.graph()), graph_attribute("else_branch", no.graph())});
+    const Result<LoadedModel> loaded = load(model);
+    REQUIRE(loaded.ok());
+    CHECK(verify(loaded->graph).ok());
+    const Node& node = loaded->graph.nodes()[1];
+    REQUIRE(node.op == Op::If);
+    CHECK(node.integer("captures", 0) == 2);
+    REQUIRE(node.inputs.size() == 3);
+    CHECK(loaded->graph.value(node.inputs[1]).name == "sum");
+    CHECK(loaded->graph.value(node.inputs[2]).name == "x");
+    for (const std::string_view name : {"then_branch", "else_branch"}) {
+        const auto& body = std::get<std::shared_ptr<const Graph>>(*node.attribute(name));
+        CHECK(verify(*body).ok());
+        REQUIRE(body->inputs().size() == 2);
+        CHECK(body->value(body->inputs()[0]).name == "sum");
+        CHECK(body->value(body->inputs()[1]).name == "x");
+        CHECK(body->outputs().size() == 1);
+    }
+    const auto& body = std::get<std::shared_ptr<const Graph>>(*node.attribute("then_branch"));
+    CHECK(body->value(body->nodes()[0].inputs[1]).constant.has_value());
+}
+
+TEST_CASE("a body in a body captures through the one around it") {
+    OnnxModel inner;
+    inner.nodes = {node_message("Neg", {"sum"}, {"inner"})};
+    inner.outputs = {Message().text(1, "inner")};
+    OnnxModel outer;
+    outer.nodes = {
+        node_message("If", {"choice"}, {"outer"},
+                     {graph_attribute("then_branch", inner.graph()), graph_attribute("else_branch", inner.graph())})};
+    outer.outputs = {Message().text(1, "outer")};
+    OnnxModel model = small_model();
+    model.inputs.push_back(value_message("choice", DType::Bool, {}));
+    model.nodes[1] =
+        node_message("If", {"choice"}, {"y"},
+                     {graph_attribute("then_branch", outer.graph()), graph_attribute("else_branch", outer.graph())});
+    const Result<LoadedModel> loaded = load(model);
+    REQUIRE(loaded.ok());
+    CHECK(verify(loaded->graph).ok());
+    CHECK(loaded->graph.nodes()[1].integer("captures", 0) == 2);
+    const auto& body = std::get<std::shared_ptr<const Graph>>(*loaded->graph.nodes()[1].attribute("then_branch"));
+    CHECK(verify(*body).ok());
+    CHECK(body->nodes()[0].integer("captures", 0) == 1);
+}
+
+TEST_CASE("the names of dims are one symbol for all inputs") {
+    OnnxModel model = small_model();
+    model.inputs.push_back(value_message("z", DType::I64, {"batch", "", "0", "length"}));
+    const Result<LoadedModel> loaded = load(model);
+    REQUIRE(loaded.ok());
+    const std::vector<Dim>& dims = *loaded->graph.value(loaded->graph.inputs()[1]).dims;
+    CHECK(loaded->graph.symbols() == std::vector<std::string>{"batch", "length"});
+    CHECK(dims == std::vector<Dim>{{.symbol = 0}, {}, {.size = 0}, {.symbol = 1}});
+}
+
+TEST_CASE("what the file says about itself is metadata") {
+    OnnxModel model = small_model();
+    model.metadata = {{"names", "{0: 'cat'}"}, {"task", "detect"}};
+    const Result<LoadedModel> loaded = load(model);
+    REQUIRE(loaded.ok());
+    CHECK(*loaded->metadata.require_integer("onnx.ir_version") == 8);
+    CHECK(*loaded->metadata.require_integer("onnx.opset.ai.onnx") == 17);
+    CHECK(*loaded->metadata.require_string("names") == "{0: 'cat'}");
+    CHECK(*loaded->metadata.require_string("onnx.graph_name") == "test");
+}
+
+TEST_CASE("an output that is an input or another output has a value of its own") {
+    OnnxModel model = small_model();
+    model.outputs.push_back(value_message("y", DType::F32, {}));
+    model.outputs.push_back(value_message("x", DType::F32, {}));
+    const Result<LoadedModel> loaded = load(model);
+    REQUIRE(loaded.ok());
+    CHECK(verify(loaded->graph).ok());
+    CHECK(loaded->graph.outputs().size() == 3);
+    CHECK(loaded->graph.outputs()[0] != loaded->graph.outputs()[1]);
+}
+
 }  // namespace
 }  // namespace quoin::test
