@@ -140,7 +140,7 @@ struct ModelProto {
 inline constexpr int kMostNesting = 32;
 // Nodes, tensors, values and attributes of a file, functions counted once: more than any model has, and what keeps the
 // memory for them within bounds.
-inline constexpr int64_t kMostParts = int64_t{1} << 21;
+inline constexpr int64_t kMostParts = int64_t{1} << 20;
 
 Result<ModelProto> parse_model(std::string_view message);
 Result<TensorProto> parse_tensor(std::string_view message);
