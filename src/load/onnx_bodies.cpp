@@ -1,6 +1,7 @@
 // Nodes with nodes inside: calls of model-local functions, and the bodies of control flow.
 #include <algorithm>
 
+#include "load/onnx_contrib.h"
 #include "load/onnx_graph.h"
 #include "load/quoted.h"
 
@@ -75,6 +76,55 @@ Status GraphBuilder::add_bodies(const NodeProto& proto, Scope& scope, NodeDraft&
         draft.set(name, std::shared_ptr<const Graph>(std::make_shared<Graph>(std::move(graph))));
     }
     return {};
+}
+
+Result<ValueId> GraphBuilder::inline_body(const NodeProto& proto, std::string_view name, ValueId x, Scope& scope) {
+    const auto found = std::ranges::find(proto.attributes, name, &AttributeProto::name);
+    if (found == proto.attributes.end()) return x;
+    if (found->g == nullptr || found->g->inputs.size() != 1 || found->g->outputs.size() != 1) {
+        return error(StatusCode::InvalidModel, "attribute ", quoted(name),
+                     " is no graph with one input and one output");
+    }
+    Scope inside{*this, scope.call, &scope};
+    QUOIN_RETURN_IF_ERROR(add_initializers(*found->g, inside));
+    QUOIN_RETURN_IF_ERROR(define(found->g->inputs.front().name, x, inside));
+    QUOIN_RETURN_IF_ERROR(add_nodes(found->g->nodes, inside));
+    return resolve(found->g->outputs.front().name, inside);
+}
+
+// Q [B, H, L, E], K [B, M, S, E], V [B, M, S, F]; H / M heads of Q share one of K and V.
+Result<std::vector<ValueId>> GraphBuilder::add_flex_attention(const NodeProto& proto, Scope& scope, NodeDraft& draft) {
+    QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 3));
+    const DType element = draft.dtype(draft.input(0));
+    const int64_t standard = static_cast<int64_t>(element == DType::F64 ? DType::F64 : DType::F32);
+    const Attributes precise{{"to", draft.integer("softmax_precision", standard)}};
+    const ValueId q = draft.add(Op::Cast, {draft.input(0)}, precise);
+    const ValueId k = draft.add(Op::Cast, {draft.input(1)}, precise);
+    const ValueId v = draft.add(Op::Cast, {draft.input(2)}, precise);
+    const ValueId groups =
+        concat(draft, {shape_of(draft, q, 0, 1), shape_of(draft, k, 1, 2), draft.constant_of({-1})}, 0);
+    const auto grouped = [&](ValueId x) {
+        return draft.add(Op::Reshape, {x, concat(draft, {groups, shape_of(draft, x, 2, 4)}, 0)});
+    };
+    const auto apart = [&](ValueId x, ValueId width) {
+        return draft.add(Op::Reshape, {x, concat(draft, {shape_of(draft, q, 0, 3), width}, 0)});
+    };
+    ValueId scale = kNoValue;
+    if (draft.attribute("scale") != nullptr) {
+        scale = draft.scalar_like(draft.number("scale", 1), q);
+    } else {
+        const ValueId width = draft.add(Op::Cast, {shape_of(draft, q, 3, 4)}, precise);
+        scale = draft.add(Op::Reciprocal, {draft.add(Op::Sqrt, {width})});
+    }
+    const ValueId keys = transpose(draft, unsqueeze(draft, k, {2}), {0, 1, 2, 4, 3});
+    const ValueId products = draft.add(Op::MatMul, {grouped(q), keys});
+    ValueId scores = draft.add(Op::Mul, {apart(products, shape_of(draft, k, 2, 3)), scale});
+    QUOIN_ASSIGN_OR_RETURN(scores, inline_body(proto, "score_mod", scores, scope));
+    ValueId weights = draft.add(Op::Softmax, {scores}, {{"axis", int64_t{-1}}});
+    QUOIN_ASSIGN_OR_RETURN(weights, inline_body(proto, "prob_mod", weights, scope));
+    const ValueId sums = draft.add(Op::MatMul, {grouped(weights), unsqueeze(draft, v, {2})});
+    const ValueId result = apart(sums, shape_of(draft, v, 3, 4));
+    return std::vector<ValueId>{draft.add(Op::CastLike, {result, draft.input(0)})};
 }
 
 }  // namespace quoin::onnx

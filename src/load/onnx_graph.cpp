@@ -219,7 +219,7 @@ Result<std::optional<ValueId>> GraphBuilder::find(std::string_view name, Scope& 
     } else if (scope.outer != nullptr) {
         GraphBuilder& around = scope.outer->builder;
         QUOIN_ASSIGN_OR_RETURN(found, around.find(name, *scope.outer));
-        if (found && *found != kNoValue) found = import(*found, around.graph_);
+        if (found && *found != kNoValue && &around != this) found = import(*found, around.graph_);
     }
     if (found) scope.names.emplace(name, *found);
     return found;
@@ -278,6 +278,11 @@ Status GraphBuilder::add_node(const NodeProto& proto, Scope& scope) {
     }
     if (draft.domain.empty() && draft.op_type == "Constant") {
         Result<std::vector<ValueId>> results = add_constant(proto, draft);
+        if (!results.ok()) return in_node(results.status());
+        return in_node(finish_node(proto, scope, *results, values_before));
+    }
+    if (draft.domain == "ai.onnx.preview" && draft.op_type == "FlexAttention" && draft.version == 1) {
+        Result<std::vector<ValueId>> results = add_flex_attention(proto, scope, draft);
         if (!results.ok()) return in_node(results.status());
         return in_node(finish_node(proto, scope, *results, values_before));
     }

@@ -75,6 +75,10 @@ private:
     Result<std::vector<ValueId>> add_constant(const NodeProto& proto, NodeDraft& draft);
     // The nodes of a function in place of the node that calls it; its outputs.
     Result<std::vector<ValueId>> add_call(const FunctionProto& function, Scope& scope, NodeDraft& call);
+    // The nodes of a graph with one input and one output in place; `x` itself where there is no such attribute.
+    Result<ValueId> inline_body(const NodeProto& proto, std::string_view name, ValueId x, Scope& scope);
+    // FlexAttention of ai.onnx.preview, whose attributes are nodes to put into an attention.
+    Result<std::vector<ValueId>> add_flex_attention(const NodeProto& proto, Scope& scope, NodeDraft& draft);
     // Makes the attributes that are graphs and what they read of this one.
     Status add_bodies(const NodeProto& proto, Scope& scope, NodeDraft& draft);
 

@@ -136,8 +136,40 @@ Status expand_group_scale(NodeDraft& draft) {
     return {};
 }
 
+// Version 8 ran the body for every sequence of a batch: that is a Scan over the batch whose body is a Scan of today.
 Status scan_batches(NodeDraft& draft) {
-    return draft.unsupported("Scan over batches, as in version 8, is not known here; convert the model to a newer one");
+    if (draft.has_input(0)) return draft.unsupported("sequences of different lengths are not known here");
+    const Attribute* const attribute = draft.attribute("body");
+    const auto* const found = attribute == nullptr ? nullptr : std::get_if<std::shared_ptr<const Graph>>(attribute);
+    if (found == nullptr) return draft.invalid("has no body");
+    const std::shared_ptr<const Graph> body = *found;
+    const int64_t scanned = draft.integer("num_scan_inputs", 0);
+    const size_t own = draft.inputs.empty() ? 0 : draft.inputs.size() - 1;
+    if (body->inputs().size() != own + draft.captures.size() || scanned < 1 || scanned > static_cast<int64_t>(own)) {
+        return draft.invalid("has ", own, " states and sequences, its body takes ", body->inputs().size());
+    }
+    Graph outer;
+    Node scan{Op::Scan, draft.name, {}, {}, {{"num_scan_inputs", scanned}, {"body", body}}};
+    for (const ValueId id : body->inputs()) {
+        const Value& value = body->value(id);
+        scan.inputs.push_back(outer.add_value(value.name, value.dtype, std::nullopt));
+        outer.make_input(scan.inputs.back());
+    }
+    for (const ValueId id : body->outputs()) {
+        scan.outputs.push_back(outer.add_value(body->value(id).name, DType::Undefined, std::nullopt));
+        outer.add_output(scan.outputs.back());
+    }
+    if (std::optional<Attribute> directions = draft.take("directions")) {
+        scan.attributes.emplace_back("scan_input_directions", *std::move(directions));
+    }
+    if (!draft.captures.empty()) {
+        scan.attributes.emplace_back("captures", static_cast<int64_t>(draft.captures.size()));
+    }
+    outer.append_node(std::move(scan));
+    draft.inputs.erase(draft.inputs.begin());
+    draft.set("num_scan_inputs", static_cast<int64_t>(own));
+    draft.set("body", std::shared_ptr<const Graph>(std::make_shared<Graph>(std::move(outer))));
+    return {};
 }
 
 }  // namespace quoin::onnx
