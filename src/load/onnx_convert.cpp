@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "load/onnx_contrib.h"
+#include "load/onnx_upgrade.h"
 #include "load/quoted.h"
 
 namespace quoin::onnx {
@@ -15,6 +16,49 @@ Status check_version(const NodeDraft& draft, int64_t newest) {
     if (draft.version >= 1 && draft.version <= newest) return {};
     return error(StatusCode::Unsupported, "node ", quoted(draft.name), " (", draft.op_type, "): version ",
                  draft.version, " of ", draft.domain.empty() ? "ai.onnx" : draft.domain, "; known are 1 to ", newest);
+}
+
+// By number of the op: its attributes and their types.
+const std::vector<std::string_view>& known_attributes() {
+    static const std::vector<std::string_view> kKnown = [] {
+        std::vector<std::string_view> known;
+        const auto set = [&](Op op, std::string_view attributes) {
+            const auto index = static_cast<size_t>(op);
+            known.resize(std::max(known.size(), index + 1));
+            known[index] = attributes;
+        };
+#define QUOIN_ATTRIBUTES(op, attributes) set(Op::op, attributes);
+#include "load/onnx_attributes.inc"
+#undef QUOIN_ATTRIBUTES
+        return known;
+    }();
+    return kKnown;
+}
+
+// The letters of onnx_attributes.inc, in the order of Attribute's alternatives.
+constexpr std::string_view kTypeLetters = "ifsIFStg";
+static_assert(std::variant_size_v<Attribute> == kTypeLetters.size());
+
+// An attribute that nobody reads would change nothing, where its writer meant something by it; one of another type
+// would be taken for absent. Names with "_" in front are a writer's own notes.
+Status check_attributes(const NodeDraft& draft, Op op) {
+    const auto& all = known_attributes();
+    const std::string_view known =
+        static_cast<size_t>(op) < all.size() ? all[static_cast<size_t>(op)] : std::string_view();
+    for (const auto& [name, value] : draft.attributes) {
+        if (name.starts_with('_')) continue;
+        bool found = false;
+        for (size_t at = known.find(name); at != std::string_view::npos && !found; at = known.find(name, at + 1)) {
+            const bool whole = (at == 0 || known[at - 1] == ' ') && known.substr(at + name.size()).starts_with(':');
+            if (!whole) continue;
+            found = true;
+            if (known[at + name.size() + 1] != kTypeLetters[value.index()]) {
+                return draft.invalid("the attribute ", quoted(name), " is of another type than the operator's");
+            }
+        }
+        if (!found) return draft.invalid("the operator has no attribute ", quoted(name));
+    }
+    return {};
 }
 
 // The node itself, with outputs that finish_node() names.
@@ -39,6 +83,7 @@ Result<std::vector<ValueId>> append(NodeDraft& draft, Op op) {
     if (outputs > info.most_outputs) {
         return draft.invalid("has ", outputs, " outputs; the operator makes at most ", info.most_outputs);
     }
+    QUOIN_RETURN_IF_ERROR(check_attributes(draft, op));
     Graph& graph = draft.graph();
     std::vector<ValueId> results;
     for (int64_t index = 0; index < std::max<int64_t>(outputs, info.least_outputs); ++index) {
@@ -74,6 +119,7 @@ Result<std::vector<ValueId>> convert(NodeDraft& draft) {
         }
     } else if (draft.domain == "ai.onnx.ml") {
         QUOIN_RETURN_IF_ERROR(check_version(draft, kNewestMl));
+        if (draft.op_type == "LabelEncoder" && draft.version < 2) QUOIN_RETURN_IF_ERROR(encode_labels(draft));
         domain = "ml";
     } else if (draft.domain == "com.microsoft") {
         QUOIN_RETURN_IF_ERROR(convert_contrib(draft));

@@ -5,9 +5,8 @@
 
 namespace quoin::onnx {
 
-// ---- attributes that became inputs, and values that were always there (onnx_upgrade.cpp)
-
-// ---- changes of meaning that need other nodes (onnx_upgrade_nodes.cpp)
+// Attributes that became inputs and other small changes are in onnx_upgrade.cpp, beside the table of all; these need
+// other nodes (onnx_upgrade_nodes.cpp).
 
 Status flatten_softmax(NodeDraft& draft);       // softmax family before 13: of all dims from `axis` on at once
 Status broadcast_from_axis(NodeDraft& draft);   // binary operators before 7: `axis` says where B begins in A

@@ -172,4 +172,24 @@ Status scan_batches(NodeDraft& draft) {
     return {};
 }
 
+// One list named the labels of 0, 1, ...; the type of the input says in which direction.
+Status encode_labels(NodeDraft& draft) {
+    const std::optional<Attribute> taken = draft.take("classes_strings");
+    const auto* const labels = taken ? std::get_if<std::vector<std::string>>(&*taken) : nullptr;
+    if (labels == nullptr) return draft.invalid("the attribute 'classes_strings' is missing");
+    std::vector<int64_t> numbers;
+    for (size_t index = 0; index < labels->size(); ++index) numbers.push_back(static_cast<int64_t>(index));
+    switch (draft.dtype(draft.input(0))) {
+        case DType::String:
+            draft.set("keys_strings", *labels);
+            draft.set("values_int64s", numbers);
+            return {};
+        case DType::I64:
+            draft.set("keys_int64s", numbers);
+            draft.set("values_strings", *labels);
+            return {};
+        default: return draft.unsupported("whether its input is text or numbers is not known while loading");
+    }
+}
+
 }  // namespace quoin::onnx

@@ -267,5 +267,20 @@ TEST_CASE("an output that is an input or another output has a value of its own")
     CHECK(loaded->graph.outputs()[0] != loaded->graph.outputs()[1]);
 }
 
+TEST_CASE("attributes that the operator does not have, or has of another type, are refused") {
+    OnnxModel model = small_model();
+    model.nodes[1] = node_message("Relu", {"sum"}, {"y"}, {float_attribute("alpha", 0.1F)});
+    CHECK(
+        refused(model, StatusCode::InvalidModel, "node 'y' (Relu, version 17): the operator has no attribute 'alpha'"));
+    model.nodes[1] = node_message("Softmax", {"sum"}, {"y"}, {float_attribute("axis", 1)});
+    CHECK(refused(model, StatusCode::InvalidModel, "the attribute 'axis' is of another type"));
+    model.nodes[1] = node_message("Softmax", {"sum"}, {"y"}, {int_attribute("xis", 1)});
+    CHECK(refused(model, StatusCode::InvalidModel, "the operator has no attribute 'xis'"));
+    model.nodes[1] = node_message("Softmax", {"sum"}, {"y"}, {int_attribute("axis", 1), int_attribute("axis", 1)});
+    CHECK(refused(model, StatusCode::InvalidModel, "stands there twice"));
+    model.nodes[1] = node_message("Softmax", {"sum"}, {"y"}, {int_attribute("_note", 1)});
+    CHECK(load(model).ok());
+}
+
 }  // namespace
 }  // namespace quoin::test
