@@ -4,6 +4,7 @@
 #include <string>
 
 #include "ops/axes.h"
+#include "ops/broadcast.h"
 #include "ops/infer_rules.h"
 #include "ops/op_kernel.h"
 #include "ops/text_pattern.h"
@@ -18,7 +19,9 @@ using Dims = std::vector<Dim>;
 Status infer_string_concat(InferContext& context) {
     QUOIN_RETURN_IF_ERROR(context.expect_dtype(0, {DType::String}));
     QUOIN_RETURN_IF_ERROR(context.expect_dtype(1, {DType::String}));
-    return infer_broadcast(context);
+    QUOIN_ASSIGN_OR_RETURN(auto dims, broadcast_dims(context, 0, 2));
+    context.set_output(0, DType::String, std::move(dims));
+    return {};
 }
 
 Status compute_string_concat(ComputeContext& context) {
