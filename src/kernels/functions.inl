@@ -198,5 +198,28 @@ void add_magnitudes_row(const float* src, int64_t count, float* sums) {
     });
 }
 
+// Of NaN the least; the order of the comparisons says so.
+template <class T>
+QUOIN_INLINE void quantize_row(const float* src, int64_t count, float scale, float zero, T* dst, float least,
+                               float most) {
+    for (int64_t i = 0; i < count; ++i) {
+        const float moved = __builtin_rintf(src[i] / scale) + zero;
+        const float raised = moved > least ? moved : least;
+        dst[i] = static_cast<T>(static_cast<int32_t>(raised < most ? raised : most));
+    }
+}
+void quantize_u8_row(const float* src, int64_t count, float scale, float zero, uint8_t* dst) {
+    quantize_row(src, count, scale, zero, dst, 0.0F, 255.0F);
+}
+void quantize_i8_row(const float* src, int64_t count, float scale, float zero, int8_t* dst) {
+    quantize_row(src, count, scale, zero, dst, -128.0F, 127.0F);
+}
+void dequantize_u8_row(const uint8_t* src, int64_t count, float scale, float zero, float* dst) {
+    for (int64_t i = 0; i < count; ++i) dst[i] = (static_cast<float>(src[i]) - zero) * scale;
+}
+void dequantize_i8_row(const int8_t* src, int64_t count, float scale, float zero, float* dst) {
+    for (int64_t i = 0; i < count; ++i) dst[i] = (static_cast<float>(src[i]) - zero) * scale;
+}
+
 }  // namespace
 }  // namespace quoin

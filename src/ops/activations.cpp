@@ -119,7 +119,8 @@ struct Gelu {
     static A of(A x, const P& p) {
         const A half = A{0.5} * x;
         if (p.alpha == 0) return half * std::erfc(x * static_cast<A>(-0.70710678118654752));
-        return half * (A{1} + std::tanh(static_cast<A>(0.79788456080286536) * (x + static_cast<A>(0.044715) * x * x * x)));
+        return half *
+               (A{1} + std::tanh(static_cast<A>(0.79788456080286536) * (x + static_cast<A>(0.044715) * x * x * x)));
     }
     static bool is_approximate(const Node& node) { return node.string("approximate", "none") == "tanh"; }
     static UnaryKernel kernel(const KernelTable& table, const Node& node) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "ops/axes.h"
 #include "ops/op_kernel.h"
 
 namespace quoin {
@@ -15,13 +16,6 @@ struct AxisView {
 
 // `axis` from -rank to rank - 1; a scalar has one axis of size 1, of which 0 and -1 are names. nullopt: out of range.
 std::optional<AxisView> axis_view(const Shape& shape, int64_t axis);
-
-// `axis` as an index from the front; nullopt when out of range.
-inline std::optional<size_t> normal_axis(int64_t axis, size_t rank) {
-    const auto count = static_cast<int64_t>(rank);
-    if (axis < -count || axis >= count) return std::nullopt;
-    return static_cast<size_t>(axis < 0 ? axis + count : axis);
-}
 
 // Output 0 is like input 0; fails when the attribute 'axis' is out of range.
 Status infer_along_axis(InferContext& context, int64_t axis);

@@ -24,7 +24,7 @@ Result<std::vector<bool>> reduced_axes(const InferContext& context, std::span<co
     if (axes.empty()) return std::vector<bool>(rank, !none);
     std::vector<bool> reduced(rank);
     for (const int64_t axis : axes) {
-        const std::optional<size_t> at = normal_axis(axis, rank);
+        const std::optional<size_t> at = find_axis(axis, rank);
         if (!at) return context.fail("axis ", axis, " is none of the ", rank, " there are");
         reduced[*at] = true;
     }
@@ -94,7 +94,7 @@ Geometry geometry_of(const Shape& shape, std::span<const int64_t> axes, bool non
     std::array<bool, Shape::kMaxRank> is_reduced{};
     if (axes.empty() && !none) is_reduced.fill(true);
     for (const int64_t axis : axes) {
-        if (const std::optional<size_t> at = normal_axis(axis, shape.rank())) is_reduced[*at] = true;
+        if (const std::optional<size_t> at = find_axis(axis, shape.rank())) is_reduced[*at] = true;
     }
     Geometry geometry;
     int64_t stride = 1;

@@ -40,7 +40,7 @@ Status infer_arg(InferContext& context) {
     }
     std::vector<Dim> dims = *input.dims;
     const int64_t axis = context.node().integer("axis", 0);
-    const std::optional<size_t> at = normal_axis(axis, std::max<size_t>(dims.size(), 1));
+    const std::optional<size_t> at = find_axis(axis, std::max<size_t>(dims.size(), 1));
     if (!at) return context.fail("axis ", axis, " is none of the ", dims.size(), " there are");
     if (!dims.empty()) {
         if (dims[*at].size == 0) return context.fail("there is no largest among no elements");
