@@ -49,6 +49,13 @@ Status Constant::materialize(const std::shared_ptr<Memory>& memory, std::string_
     return {};
 }
 
+Constant Constant::transposed() const {
+    Constant result = *this;
+    result.shape_ = Shape{shape_[1], shape_[0]};
+    result.layout_ = Layout::Transposed;
+    return result;
+}
+
 void Constant::release_source(uint64_t first, uint64_t count) const {
     if (source_) source_->release(offset_ + first, count);
 }

@@ -11,8 +11,9 @@ namespace quoin {
 
 // How a constant's elements are arranged; `dtype` and `shape` always speak of the elements themselves.
 enum class Layout : uint8_t {
-    Plain,   // row-major, as in the file
-    Panels,  // packed for Linear, see kernels/layout.h
+    Plain,       // row-major, as in the file
+    Panels,      // packed for Linear, see kernels/layout.h
+    Transposed,  // row-major as in the file, but of the matrix with rows and columns exchanged; only until it is packed
 };
 
 // Cheap to copy; copies share the bytes. Exactly one of `source` and `tensor` holds them.
@@ -30,6 +31,8 @@ public:
     DType dtype() const { return dtype_; }
     const Shape& shape() const { return shape_; }
     Layout layout() const { return layout_; }
+    // The same bytes as those of the transposed matrix. This must be a plain matrix.
+    Constant transposed() const;
     // Null once the bytes are in memory.
     const SourcePtr& source() const { return source_; }
     uint64_t byte_size() const { return source_ ? bytes_ : tensor_.byte_size(); }

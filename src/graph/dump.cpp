@@ -33,6 +33,15 @@ std::string reference(const Graph& graph, ValueId id) {
     return value.producer == kNoValue ? value.name : "%" + std::to_string(id);
 }
 
+std::string_view layout_name(Layout layout) {
+    switch (layout) {
+        case Layout::Plain: return "";
+        case Layout::Panels: return " panels";
+        case Layout::Transposed: return " transposed";
+    }
+    return "";
+}
+
 }  // namespace
 
 std::string describe(const Graph& graph, const Value& value) {
@@ -60,8 +69,8 @@ std::string dump(const Graph& graph) {
     for (size_t id = 0; id < graph.values().size(); ++id) {
         const Value& value = graph.values()[id];
         if (!value.constant || readers[id].empty()) continue;
-        out << "constant " << value.name << ' ' << describe(graph, value)
-            << (value.constant->layout() == Layout::Panels ? " panels" : "") << '\n';
+        out << "constant " << value.name << ' ' << describe(graph, value) << layout_name(value.constant->layout())
+            << '\n';
     }
     for (const Node& node : graph.nodes()) {
         for (size_t index = 0; index < node.outputs.size(); ++index) {

@@ -443,6 +443,28 @@ Result<size_t> packed_bytes(const Constant& weight, std::string_view name) {
     return static_cast<size_t>(panel_count(weight.shape()[0]) * bytes);
 }
 
+namespace {
+
+// Some panels of an f32 weight that lies as [inner][columns]: runs of its rows, a few rows of all panels at a time.
+void pack_transposed(const float* src, int64_t columns, int64_t inner, int64_t first, int64_t end, float* panels) {
+    constexpr int64_t kRows = 64;
+    for (int64_t row = 0; row < inner; row += kRows) {
+        const int64_t rows = std::min(kRows, inner - row);
+        for (int64_t panel = first; panel < end; ++panel) {
+            const int64_t column = panel * kPanelColumns;
+            const int64_t count = std::min(kPanelColumns, columns - column);
+            float* dst = panels + (panel * inner + row) * kPanelColumns;
+            for (int64_t each = row; each < row + rows; ++each) {
+                std::copy_n(src + each * columns + column, count, dst);
+                std::fill_n(dst + count, kPanelColumns - count, 0.0F);
+                dst += kPanelColumns;
+            }
+        }
+    }
+}
+
+}  // namespace
+
 Result<Constant> pack_weight(const Runtime& runtime, const Constant& weight, std::shared_ptr<std::byte> place) {
     const auto pack = weight_kernels(kernels(runtime.isa), weight.dtype()).pack;
     const int64_t columns = weight.shape()[0];
@@ -456,6 +478,11 @@ Result<Constant> pack_weight(const Runtime& runtime, const Constant& weight, std
     runtime.team->run([&](int /*thread*/) {
         for (int64_t first = next.fetch_add(run); first < panels; first = next.fetch_add(run)) {
             const int64_t end = std::min(first + run, panels);
+            if (weight.layout() == Layout::Transposed) {
+                pack_transposed(reinterpret_cast<const float*>(src.data()), columns, inner, first, end,
+                                reinterpret_cast<float*>(place.get()));
+                continue;
+            }
             for (int64_t panel = first; panel < end; ++panel) {
                 const int64_t column = panel * kPanelColumns;
                 pack(src.data() + column * row_bytes, row_bytes, std::min(kPanelColumns, columns - column), inner,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/layout.h"
 #include "ops/element_types.h"
 #include "ops/infer_rules.h"
 #include "ops/matmul_rules.h"
@@ -260,9 +261,107 @@ Status compute_gemm(ComputeContext& context) {
     return done ? Status() : context.fail(StatusCode::Unsupported, "no product of ", dtype_name(a.dtype()));
 }
 
+// ---- f32 ------------------------------------------------------------------------------------------------------
+
+// Products of two activations: a task is some columns and rows of one matrix. The kernel packs the columns of each
+// call, so tasks are cut by columns first and have many rows.
+class FloatProduct final : public PreparedNode {
+public:
+    // `transposed`: b is [columns, inner]. For Gemm, input 2 may be a bias [columns].
+    FloatProduct(decltype(KernelTable::matmul_f32) kernel, bool transposed, Isa isa)
+        : kernel_(kernel), transposed_(transposed), isa_(isa) {}
+
+    Result<Work> plan(const Arguments& arguments, int threads) const override {
+        const MatMulBatches parts = batches_of(arguments);
+        const int64_t column_work = std::max<int64_t>(1, parts.rows * parts.inner);
+        int64_t columns = (kTaskProducts / column_work + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
+        columns = std::clamp<int64_t>(columns, kPanelColumns, std::max<int64_t>(kPanelColumns, parts.columns));
+        const int64_t column_blocks = (parts.columns + columns - 1) / columns;
+        int64_t rows = std::max<int64_t>(1, parts.rows);
+        // Too few tasks of one matrix for the threads: rows are cut as well, though each part packs for itself.
+        if (column_blocks * parts.batches < threads && rows >= 2 * kLeastRows) {
+            rows = std::max(kLeastRows, (rows + threads - 1) / threads);
+        }
+        const int64_t row_blocks = (parts.rows + rows - 1) / rows;
+        return Work{.tasks = parts.batches * column_blocks * row_blocks,
+                    .scratch_bytes = matmul_scratch_floats(parts.inner) * int64_t{sizeof(float)},
+                    .grain = {columns, rows, row_blocks}};
+    }
+
+    Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
+        const MatMulBatches parts = batches_of(arguments);
+        const auto [columns, rows, row_blocks] = arguments.work.grain;
+        const int64_t column_blocks = (parts.columns + columns - 1) / columns;
+        const int64_t row = task % row_blocks * rows;
+        const int64_t column = task / row_blocks % column_blocks * columns;
+        const int64_t batch = task / row_blocks / column_blocks;
+        const auto offsets = parts.offsets(batch);
+        MatMulArgs args{};
+        args.a = arguments.inputs[0].as<float>() + offsets.a + row * parts.inner;
+        args.a_stride = parts.inner;
+        args.b_inner_stride = transposed_ ? 1 : parts.columns;
+        args.b_column_stride = transposed_ ? parts.inner : 1;
+        args.b = arguments.inputs[1].as<float>() + offsets.b + column * args.b_column_stride;
+        args.rows = std::min(rows, parts.rows - row);
+        args.inner = parts.inner;
+        args.columns = std::min(columns, parts.columns - column);
+        if (arguments.inputs.size() > 2 && arguments.inputs[2].data != nullptr) {
+            args.epilogue.bias = arguments.inputs[2].as<float>() + column;
+        }
+        args.dst_stride = parts.columns;
+        args.dst = arguments.outputs[0].as<float>() + (batch * parts.rows + row) * parts.columns + column;
+        args.scratch = reinterpret_cast<float*>(scratch);
+        kernel_(args);
+        return {};
+    }
+
+    std::string label() const override {
+        return "matmul_f32 [" + std::string(isa_name(kernel_isa(Kernel::matmul_f32, isa_))) + "]";
+    }
+
+private:
+    static constexpr int64_t kTaskProducts = int64_t{1} << 20;
+    static constexpr int64_t kLeastRows = 48;
+
+    MatMulBatches batches_of(const Arguments& arguments) const {
+        const Shape& b = arguments.inputs[1].shape;
+        return matmul_batches(arguments.inputs[0].shape, transposed_ ? Shape{b[1], b[0]} : b);
+    }
+
+    decltype(KernelTable::matmul_f32) kernel_;
+    bool transposed_;
+    Isa isa_;
+};
+
+bool is_f32(const PrepareContext& context) {
+    return context.graph.value(context.node.inputs[0]).dtype == DType::F32;
+}
+
+Result<std::unique_ptr<PreparedNode>> prepare_matmul(const PrepareContext& context) {
+    if (!is_f32(context)) return std::unique_ptr<PreparedNode>();
+    return std::unique_ptr<PreparedNode>(
+        std::make_unique<FloatProduct>(context.kernels().matmul_f32, false, context.runtime.isa));
+}
+
+// Null where A is transposed or something is scaled, or C is more than a bias.
+Result<std::unique_ptr<PreparedNode>> prepare_gemm(const PrepareContext& context) {
+    std::unique_ptr<PreparedNode> none;
+    const Node& node = context.node;
+    if (!is_f32(context) || node.integer("transA", 0) != 0 || node.number("alpha", 1.0) != 1) return none;
+    if (node.input(2) != kNoValue) {
+        const auto& c = context.graph.value(node.inputs[2]).dims;
+        const auto& y = context.graph.value(node.outputs[0]).dims;
+        const bool bias = c && y && !c->empty() && c->back().known() && c->back() == y->back() &&
+                          (c->size() == 1 || c->front().size == 1);
+        if (!bias || node.number("beta", 1.0) != 1) return none;
+    }
+    return std::unique_ptr<PreparedNode>(std::make_unique<FloatProduct>(
+        context.kernels().matmul_f32, node.integer("transB", 0) != 0, context.runtime.isa));
+}
+
 }  // namespace
 
-extern const OpImplementation kMatMulOp{infer_matmul, nullptr, compute_matmul};
-extern const OpImplementation kGemmOp{infer_gemm, nullptr, compute_gemm};
+extern const OpImplementation kMatMulOp{infer_matmul, prepare_matmul, compute_matmul};
+extern const OpImplementation kGemmOp{infer_gemm, prepare_gemm, compute_gemm};
 
 }  // namespace quoin

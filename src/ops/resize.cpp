@@ -37,7 +37,7 @@ Result<std::optional<std::vector<double>>> known_numbers(const InferContext& con
 // With dims that are not known, the sizes that do not depend on them.
 std::optional<std::vector<Dim>> partial_dims(const Node& node, const std::vector<Dim>& dims,
                                              const std::optional<std::vector<double>>& scales,
-                                             const std::optional<std::vector<int64_t>>& sizes) {
+                                             const std::optional<std::vector<Dim>>& sizes) {
     std::vector<Dim> result(dims.size());
     std::vector<size_t> named;
     if (node.attribute("axes") == nullptr) {
@@ -65,7 +65,7 @@ std::optional<std::vector<Dim>> partial_dims(const Node& node, const std::vector
     }
     if (sizes && sizes->size() == named.size() && node.string("keep_aspect_ratio_policy", "stretch") == "stretch") {
         for (size_t index = 0; index < named.size(); ++index) {
-            if ((*sizes)[index] >= 0) result[named[index]] = {.size = (*sizes)[index]};
+            result[named[index]] = (*sizes)[index];
         }
     }
     return result;
@@ -91,7 +91,9 @@ Status infer_resize(InferContext& context) {
     }
     const bool crops = context.node().string("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize";
     if (!x.is_static() || !scales || !sizes || (crops && !roi)) {
-        context.set_output(0, x.dtype, partial_dims(context.node(), *x.dims, scales, sizes));
+        // Sizes that follow from shapes may be known in part, or by name.
+        QUOIN_ASSIGN_OR_RETURN(const std::optional<std::vector<Dim>> partly, context.elements(3));
+        context.set_output(0, x.dtype, partial_dims(context.node(), *x.dims, scales, partly));
         return {};
     }
     std::vector<int64_t> input;
@@ -245,7 +247,9 @@ Status compute_resize(ComputeContext& context) {
 // x [outer][rows][columns][inner]. Tables of one task lie in its scratch.
 class FastResize final : public PreparedNode {
 public:
-    FastResize(const Node& node, const ResizeSettings& settings) : node_(node), settings_(settings) {}
+    // `axis`: the first of the two.
+    FastResize(const Node& node, const ResizeSettings& settings, size_t axis)
+        : node_(node), settings_(settings), axis_(axis) {}
 
     Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
         const Layout layout = layout_of(arguments.inputs[0].shape, arguments.outputs[0].shape);
@@ -312,11 +316,9 @@ private:
         float weight;  // of the second
     };
 
-    // Sizes tell which axes change; where none does, any two will do.
-    static Layout layout_of(const Shape& x, const Shape& y) {
+    Layout layout_of(const Shape& x, const Shape& y) const {
         Layout layout;
-        const size_t rank = x.rank();
-        while (layout.axis + 2 < rank && x[layout.axis] == y[layout.axis]) ++layout.axis;
+        layout.axis = axis_;
         layout.outer = product(x.dims().first(layout.axis));
         layout.rows = x[layout.axis];
         layout.columns = x[layout.axis + 1];
@@ -400,20 +402,21 @@ private:
 
     const Node& node_;
     ResizeSettings settings_;
+    size_t axis_;
 };
 
-// Takes the node when at most two neighbouring axes are named with a scale other than 1.
-bool is_planar(const PrepareContext& context, size_t rank) {
+// The first of the only two neighbouring axes that may change; nullopt where others may. An axis whose size stays may
+// have a scale other than 1 nevertheless.
+std::optional<size_t> planar_axis(const PrepareContext& context, size_t rank) {
     const Constant* const scales = context.constant(2);
-    const Constant* const sizes = context.constant(3);
     std::vector<bool> may_change(rank, false);
     const auto& x = context.graph.value(context.node.inputs[0]).dims;
     const auto& y = context.graph.value(context.node.outputs[0]).dims;
-    if ((scales == nullptr && sizes == nullptr) || !y || y->size() != rank) return false;
+    if ((scales == nullptr && context.node.input(3) == kNoValue) || !y || y->size() != rank) return std::nullopt;
     std::vector<double> numbers;
     if (scales != nullptr && scales->byte_size() != 0) {
         const Result<Tensor> tensor = scales->load();
-        if (!tensor.ok()) return false;
+        if (!tensor.ok()) return std::nullopt;
         numbers = doubles_of(*tensor);
     }
     const std::vector<int64_t> named = integers_attribute(context.node, "axes");
@@ -432,9 +435,9 @@ bool is_planar(const PrepareContext& context, size_t rank) {
     const auto first = std::ranges::find(may_change, true) - may_change.begin();
     for (size_t axis = 0; axis < rank; ++axis) {
         const auto distance = static_cast<std::ptrdiff_t>(axis) - first;
-        if (may_change[axis] && distance > 1) return false;
+        if (may_change[axis] && distance > 1) return std::nullopt;
     }
-    return true;
+    return std::min(static_cast<size_t>(first), rank - 2);
 }
 
 Result<std::unique_ptr<PreparedNode>> prepare_resize(const PrepareContext& context) {
@@ -444,10 +447,12 @@ Result<std::unique_ptr<PreparedNode>> prepare_resize(const PrepareContext& conte
     QUOIN_ASSIGN_OR_RETURN(const ResizeSettings settings, resize_settings(context.node));
     const bool stretches = context.node.string("keep_aspect_ratio_policy", "stretch") == "stretch";
     if (settings.mode == ResizeMode::Cubic || settings.antialias || settings.exclude_outside ||
-        settings.extrapolates() || !stretches || !is_planar(context, x.dims->size())) {
+        settings.extrapolates() || !stretches) {
         return none;
     }
-    return std::unique_ptr<PreparedNode>(std::make_unique<FastResize>(context.node, settings));
+    const std::optional<size_t> axis = planar_axis(context, x.dims->size());
+    if (!axis) return none;
+    return std::unique_ptr<PreparedNode>(std::make_unique<FastResize>(context.node, settings, *axis));
 }
 
 }  // namespace

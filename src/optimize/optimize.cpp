@@ -30,6 +30,7 @@ constexpr std::array kPasses = {
     Pass{"fuse_activations", fuse_activations},
     Pass{"fuse_normalization", fuse_normalization},
     Pass{"fold_batch_norm", fold_batch_norm},
+    Pass{"matmul_to_linear", matmul_to_linear},
     Pass{"fuse_gated_linear", fuse_gated_linear},
     Pass{"fuse_residual", fuse_residual},
     Pass{"remove_dead_nodes", remove_dead_nodes},

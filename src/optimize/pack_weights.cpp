@@ -84,7 +84,7 @@ private:
 };
 
 bool is_packed(const Graph& graph, const std::vector<NodeId>& readers, ValueId id) {
-    return graph.value(id).constant->layout() == Layout::Plain && uses_of(graph, readers, id).panels;
+    return graph.value(id).constant->layout() != Layout::Panels && uses_of(graph, readers, id).panels;
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ Status channels_last(Graph& graph, const OptimizeContext& context);
 Status fuse_convolution(Graph& graph, const OptimizeContext& context);
 // Weights of ChannelsLastConv and ChannelsLastIntegerConv in the order their kernels read.
 Status pack_convolutions(Graph& graph, const OptimizeContext& context);
+// MatMul and Gemm with a constant f32 matrix become Linear, with the constant row that is added to their result.
+Status matmul_to_linear(Graph& graph, const OptimizeContext& context);
 // Mul(Swish(Linear(x, a)), Linear(x, b)) becomes GatedLinear(x, a, b).
 Status fuse_gated_linear(Graph& graph, const OptimizeContext& context);
 // Add(Linear(x, w, bias), y) becomes Linear(x, w, bias, y).
