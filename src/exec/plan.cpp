@@ -18,6 +18,8 @@ constexpr size_t kLookahead = 8;
 
 // Results up to this size are computed while planning where all operands are known.
 constexpr int64_t kMostKnownElements = 4096;
+// Operands of a step so small that each thread had better have a copy of its results than wait at a barrier.
+constexpr int64_t kReplicatedBytes = 16 << 10;
 
 class Planner {
 public:
@@ -299,6 +301,14 @@ bool Planner::can_replicate(const Node& node) {
     });
 }
 
+int64_t touched_bytes(std::span<const TensorView> views) {
+    int64_t bytes = 0;
+    for (const TensorView& view : views) {
+        bytes += static_cast<int64_t>(byte_size(view.dtype, view.elements()).value_or(0));
+    }
+    return bytes;
+}
+
 Status Planner::plan_work() {
     const int threads = prepared_.runtime->team->size();
     works_.resize(graph_.nodes().size());
@@ -314,7 +324,9 @@ Status Planner::plan_work() {
         const Arguments arguments{all.first(node.inputs.size()), all.subspan(node.inputs.size()), {}};
         Work& work = works_[static_cast<size_t>(id)];
         QUOIN_ASSIGN_OR_RETURN(work, prepared_.nodes[static_cast<size_t>(id)]->plan(arguments, threads));
-        work.replicated = work.replicated && threads > 1 && can_replicate(node);
+        // A step of one task that touches little would be done by one thread while the others wait for it.
+        const bool cheap = work.tasks == 1 && touched_bytes(views) <= kReplicatedBytes;
+        work.replicated = (work.replicated || cheap) && threads > 1 && can_replicate(node);
         if (!work.replicated) continue;
         for (const ValueId output : node.outputs) {
             Storage& each = storage(output);

@@ -20,6 +20,16 @@ AttributeList with(const Node& node, std::string_view name, Attribute value) {
     return attributes;
 }
 
+// The first operand in the order, the others as they are.
+Result<std::vector<ValueId>> operands(LayoutForms& forms, const Node& node, const AxisOrder& order) {
+    std::vector<ValueId> inputs = node.inputs;
+    QUOIN_ASSIGN_OR_RETURN(inputs[0], forms.get(node.inputs[0], order));
+    for (size_t index = 1; index < inputs.size(); ++index) {
+        QUOIN_ASSIGN_OR_RETURN(inputs[index], forms.get(inputs[index]));
+    }
+    return inputs;
+}
+
 // Where an axis of the value stands in the order; negative axes count from the end. nullopt: there is no such axis.
 std::optional<int64_t> position(const AxisOrder& order, int64_t axis) {
     const auto rank = static_cast<int64_t>(order.size());
@@ -120,9 +130,7 @@ bool is_broadcast(Op op) {
 }
 
 Result<bool> unary(LayoutForms& forms, const Node& node, const AxisOrder& order) {
-    QUOIN_ASSIGN_OR_RETURN(const ValueId x, forms.get(node.inputs[0], order));
-    std::vector<ValueId> inputs = node.inputs;
-    inputs[0] = x;
+    QUOIN_ASSIGN_OR_RETURN(const std::vector<ValueId> inputs, operands(forms, node, order));
     QUOIN_RETURN_IF_ERROR(forms.add(node.op, node.name, inputs, node.outputs[0], order, node.attributes));
     return true;
 }
@@ -183,9 +191,7 @@ Result<bool> quantization(LayoutForms& forms, const Node& node, const AxisOrder&
     if (node.integer("block_size", 0) != 0) return false;
     const auto axis = position(order, node.integer("axis", 1));
     if (!axis && !has_one_element(forms.graph(), node.inputs[1])) return false;
-    QUOIN_ASSIGN_OR_RETURN(const ValueId x, forms.get(node.inputs[0], order));
-    std::vector<ValueId> inputs = node.inputs;
-    inputs[0] = x;
+    QUOIN_ASSIGN_OR_RETURN(const std::vector<ValueId> inputs, operands(forms, node, order));
     QUOIN_RETURN_IF_ERROR(
         forms.add(node.op, node.name, inputs, node.outputs[0], order, with(node, "axis", axis.value_or(0))));
     return true;
@@ -196,8 +202,7 @@ Result<bool> quantization(LayoutForms& forms, const Node& node, const AxisOrder&
 Result<bool> along_axis(LayoutForms& forms, const Node& node, const AxisOrder& order, int64_t fallback) {
     const auto axis = position(order, node.integer("axis", fallback));
     if (!axis) return false;
-    std::vector<ValueId> inputs = node.inputs;
-    QUOIN_ASSIGN_OR_RETURN(inputs[0], forms.get(node.inputs[0], order));
+    QUOIN_ASSIGN_OR_RETURN(const std::vector<ValueId> inputs, operands(forms, node, order));
     Node moved{node.op, node.name, inputs, {}, with(node, "axis", *axis)};
     for (const ValueId output : node.outputs) {
         moved.outputs.push_back(output == kNoValue ? kNoValue : forms.new_form(output, order));
@@ -239,9 +244,8 @@ Result<bool> listed_axes(LayoutForms& forms, const Node& node, const AxisOrder& 
     }
     const auto moved = axes ? positions(order, *axes) : std::nullopt;
     if (!moved) return false;
-    std::vector<ValueId> inputs = node.inputs;
+    QUOIN_ASSIGN_OR_RETURN(std::vector<ValueId> inputs, operands(forms, node, order));
     inputs.resize(std::max(inputs.size(), axes_input + 1), kNoValue);
-    QUOIN_ASSIGN_OR_RETURN(inputs[0], forms.get(node.inputs[0], order));
     QUOIN_ASSIGN_OR_RETURN(inputs[axes_input],
                            add_integers(forms.graph(), forms.context(), node.name + ".axes", *moved));
     QUOIN_RETURN_IF_ERROR(forms.add(node.op, node.name, inputs, node.outputs[0], order, node.attributes));
@@ -307,6 +311,21 @@ Result<bool> gather(LayoutForms& forms, const Node& node, const AxisOrder& order
     QUOIN_ASSIGN_OR_RETURN(const ValueId x, forms.get(node.inputs[0], order));
     QUOIN_ASSIGN_OR_RETURN(const ValueId index, forms.get(node.inputs[1]));
     QUOIN_RETURN_IF_ERROR(forms.add(node.op, node.name, {x, index}, node.outputs[0], left, with(node, "axis", *axis)));
+    return true;
+}
+
+// Region, scales and sizes belong to the axes that the node lists, or to all of them in turn.
+Result<bool> resize(LayoutForms& forms, const Node& node, const AxisOrder& order) {
+    std::vector<int64_t> axes = same_order(order.size());
+    if (const Attribute* const listed = node.attribute("axes")) {
+        const auto* const list = std::get_if<std::vector<int64_t>>(listed);
+        if (list == nullptr) return false;
+        axes = *list;
+    }
+    const auto moved = positions(order, axes);
+    if (!moved) return false;
+    QUOIN_ASSIGN_OR_RETURN(const std::vector<ValueId> inputs, operands(forms, node, order));
+    QUOIN_RETURN_IF_ERROR(forms.add(node.op, node.name, inputs, node.outputs[0], order, with(node, "axes", *moved)));
     return true;
 }
 
@@ -445,6 +464,7 @@ Result<bool> move_through(LayoutForms& forms, const Node& node) {
         case Op::Squeeze: return drop_axes(forms, node, *order, false);
         case Op::Unsqueeze: return unsqueeze(forms, node, *order);
         case Op::Gather: return gather(forms, node, *order);
+        case Op::Resize: return resize(forms, node, *order);
         case Op::Flatten:
         case Op::Reshape: return reshape(forms, node, *order);
         default: return false;

@@ -146,6 +146,19 @@ TEST_CASE("a channel shuffle and an average stay channels last") {
     CHECK(g.count(Op::ChannelsLastPool) == 1);
 }
 
+TEST_CASE("upsampling and transposed convolutions stay channels last") {
+    PassGraph g;
+    const ValueId y = g.conv(g.input({1, 2, 5, 6}), 2, 8);
+    const ValueId scales = g.constant(floats({4}, {1, 1, 2, 2}));
+    const ValueId up = g.node(Op::Resize, {y, kNoValue, scales}, {{"mode", std::string("nearest")}});
+    const ValueId wide =
+        g.node(Op::ConvTranspose, {up, g.constant({8, 3, 2, 2})}, {{"strides", std::vector<int64_t>{2, 2}}});
+    g.graph.add_output(g.node(Op::Sigmoid, {wide}));
+    g.check_same_results(convolution_passes, 1e-4);
+    CHECK(g.ops() ==
+          Ops{Op::Transpose, Op::ChannelsLastConv, Op::Resize, Op::ChannelsLastConvTranspose, Op::Transpose});
+}
+
 TEST_CASE("what the layout pass does not take keeps ONNX's order") {
     PassGraph g;
     const ValueId x = g.input({1, 4, 6, 6});
