@@ -29,6 +29,7 @@ constexpr std::array kPasses = {
     Pass{"fuse_dynamic_quantization", fuse_dynamic_quantization},
     Pass{"fuse_activations", fuse_activations},
     Pass{"fuse_normalization", fuse_normalization},
+    Pass{"fuse_attention", fuse_attention},
     Pass{"fold_batch_norm", fold_batch_norm},
     Pass{"matmul_to_linear", matmul_to_linear},
     Pass{"fuse_gated_linear", fuse_gated_linear},

@@ -30,6 +30,9 @@ Status fuse_activations(Graph& graph, const OptimizeContext& context);
 // Chains that divide by the root of a mean square become LayerNormalization or RMSNormalization, with the constant
 // scale and bias behind them.
 Status fuse_normalization(Graph& graph, const OptimizeContext& context);
+// MatMul(Softmax(scale * MatMul(q, transposed k) + mask), v) becomes Attention, with the Transposes and Reshapes of its
+// heads where they can go.
+Status fuse_attention(Graph& graph, const OptimizeContext& context);
 // BatchNormalization, and Mul or Add of a constant per channel, go into the weight and bias of the Conv or
 // ConvTranspose in front; a BatchNormalization without one becomes a Conv with one tap per channel.
 Status fold_batch_norm(Graph& graph, const OptimizeContext& context);
