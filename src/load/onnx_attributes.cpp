@@ -7,6 +7,10 @@
 namespace quoin::onnx {
 namespace {
 
+// Attributes are copied for every call of a function: so many of their elements count like a node.
+constexpr size_t kElementsOfPart = 16;
+constexpr size_t kTextParts = 16;
+
 template <class To, class From>
 std::vector<To> converted(const std::vector<From>& from) {
     return std::vector<To>(from.begin(), from.end());
@@ -26,6 +30,18 @@ Result<Attributes> type_attributes(const AttributeProto& proto) {
     return Attributes{{"type_is_sequence", is_sequence}, {"type_dtype", type->element_type}};
 }
 
+// What it costs to copy an attribute, in the measure of ModelContext::charge().
+int64_t copied_parts(const Attribute& value) {
+    size_t elements = 0;
+    if (const auto* const text = std::get_if<std::string>(&value)) elements = text->size();
+    if (const auto* const integers = std::get_if<std::vector<int64_t>>(&value)) elements = integers->size();
+    if (const auto* const numbers = std::get_if<std::vector<double>>(&value)) elements = numbers->size();
+    if (const auto* const texts = std::get_if<std::vector<std::string>>(&value)) {
+        for (const std::string& each : *texts) elements += kTextParts + each.size();
+    }
+    return static_cast<int64_t>(elements / kElementsOfPart);
+}
+
 // What the node gives for a name that a function's node refers to.
 std::optional<Attribute> given(const Attributes& attributes, std::string_view name) {
     const auto found = std::ranges::find_if(attributes, [&](const auto& entry) { return entry.first == name; });
@@ -38,7 +54,9 @@ Result<Attributes> GraphBuilder::attribute_of(const AttributeProto& proto) {
     using Type = AttributeProto::Type;
     const std::string name(proto.name);
     const auto one = [&](Attribute value) { return Attributes{{name, std::move(value)}}; };
-    const auto charge = [&](size_t elements) { return model_.charge(static_cast<int64_t>(elements / 16)); };
+    const auto charge = [&](size_t elements) {
+        return model_.charge(static_cast<int64_t>(elements / kElementsOfPart));
+    };
     switch (proto.type) {
         case Type::Float: return one(static_cast<double>(proto.f));
         case Type::Int: return one(proto.i);
@@ -48,7 +66,7 @@ Result<Attributes> GraphBuilder::attribute_of(const AttributeProto& proto) {
             return one(converted<double>(proto.floats));
         case Type::Ints: QUOIN_RETURN_IF_ERROR(charge(proto.ints.size())); return one(proto.ints);
         case Type::Strings:
-            for (const std::string_view each : proto.strings) QUOIN_RETURN_IF_ERROR(charge(16 + each.size()));
+            for (const std::string_view each : proto.strings) QUOIN_RETURN_IF_ERROR(charge(kTextParts + each.size()));
             return one(converted<std::string>(proto.strings));
         case Type::Tensor: {
             if (!proto.t) break;
@@ -85,7 +103,7 @@ Result<Attributes> GraphBuilder::attributes_of(const NodeProto& proto, const Sco
             QUOIN_ASSIGN_OR_RETURN(Attributes made, attribute_of(each));
             std::ranges::move(made, std::back_inserter(attributes));
         } else if (std::optional<Attribute> value = given(scope.call.attributes, each.ref_attr_name)) {
-            QUOIN_RETURN_IF_ERROR(model_.charge(1));
+            QUOIN_RETURN_IF_ERROR(model_.charge(1 + copied_parts(*value)));
             attributes.emplace_back(each.name, *std::move(value));
         }  // else the call left it out, and so does this node
     }

@@ -1,5 +1,6 @@
 // Nodes with nodes inside: calls of model-local functions, and the bodies of control flow.
 #include <algorithm>
+#include <set>
 
 #include "load/onnx_contrib.h"
 #include "load/onnx_graph.h"
@@ -19,6 +20,9 @@ Result<std::vector<ValueId>> GraphBuilder::add_call(const FunctionProto& functio
         return in_call(error(StatusCode::InvalidModel, "node ", quoted(call.name),
                              " has more inputs or outputs than the function it calls"));
     }
+    // Work that a call costs even where the function has no nodes.
+    const size_t parts = function.inputs.size() + function.opset_imports.size() + function.attribute_defaults.size();
+    QUOIN_RETURN_IF_ERROR(model_.charge(static_cast<int64_t>(parts)));
     OperatorSets opsets = scope.call.opsets;
     for (const auto& [domain, version] : operator_sets(function.opset_imports))
         opsets.insert_or_assign(domain, version);
@@ -47,6 +51,7 @@ Result<std::vector<ValueId>> GraphBuilder::add_call(const FunctionProto& functio
 
 Status GraphBuilder::add_bodies(const NodeProto& proto, Scope& scope, NodeDraft& draft) {
     std::vector<std::pair<std::string_view, std::unique_ptr<GraphBuilder>>> bodies;
+    std::set<ValueId> captured;
     for (const AttributeProto& each : proto.attributes) {
         if (each.type != AttributeProto::Type::Graph || !each.ref_attr_name.empty()) continue;
         const auto where = [&](const Status& status) {
@@ -56,7 +61,7 @@ Status GraphBuilder::add_bodies(const NodeProto& proto, Scope& scope, NodeDraft&
         bodies.emplace_back(each.name, std::make_unique<GraphBuilder>(model_, this));
         QUOIN_RETURN_IF_ERROR(where(bodies.back().second->build_body(*each.g, scope)));
         for (const auto& [outer, inner] : bodies.back().second->captures()) {
-            if (std::ranges::find(draft.captures, outer) == draft.captures.end()) draft.captures.push_back(outer);
+            if (captured.insert(outer).second) draft.captures.push_back(outer);
         }
     }
     // Every body has all captures of the node, in the same order, whether it reads them or not.

@@ -1,6 +1,7 @@
 #include "load/onnx_graph.h"
 
 #include <algorithm>
+#include <set>
 
 #include "load/onnx_convert.h"
 #include "load/quoted.h"
@@ -8,7 +9,15 @@
 namespace quoin::onnx {
 namespace {
 
+// More than any model has: what is searched one by one must not be long.
 constexpr size_t kMostSymbols = 4096;
+constexpr size_t kMostAttributes = 1024;
+
+// Names are copied, within functions with those of the calls in front: long ones count.
+int64_t name_charge(size_t bytes) {
+    constexpr size_t kOrdinary = 128;
+    return static_cast<int64_t>(bytes / kOrdinary);
+}
 
 Result<DType> element_type(int64_t number, std::string_view what, std::string_view name) {
     const bool plain = number > 0 && number < 100;
@@ -115,8 +124,10 @@ Result<std::vector<Dim>> GraphBuilder::dims_of(const std::vector<DimensionProto>
     for (const DimensionProto& each : shape) {
         Dim dim{.size = std::max<int64_t>(each.value, -1)};
         if (dim.size < 0 && !each.param.empty()) {
-            dim.symbol = graph_.add_symbol(each.param);
-            if (graph_.symbols().size() > kMostSymbols) {
+            const auto known = symbols_.find(each.param);
+            dim.symbol = known != symbols_.end() ? known->second : graph_.add_symbol(each.param);
+            symbols_.emplace(each.param, dim.symbol);
+            if (symbols_.size() > kMostSymbols) {
                 return error(StatusCode::Unsupported, "the inputs have more than ", kMostSymbols, " named dimensions");
             }
         }
@@ -140,14 +151,14 @@ Status GraphBuilder::add_initializers(const GraphProto& proto, Scope& scope) {
 }
 
 Status GraphBuilder::add_outputs(const GraphProto& proto, Scope& scope) {
+    std::set<ValueId> listed;
     for (const ValueInfoProto& info : proto.outputs) {
         QUOIN_ASSIGN_OR_RETURN(ValueId id, resolve(info.name, scope));
         if (id == kNoValue) return error(StatusCode::InvalidModel, "output ", quoted(info.name), " is left out");
         QUOIN_ASSIGN_OR_RETURN(const ValueForm form, form_of(info.type, "output", info.name));
-        const bool listed = std::ranges::find(graph_.outputs(), id) != graph_.outputs().end();
         const bool made = graph_.value(id).producer != kNoValue;
         // An output is known by its name, so it needs a value of its own.
-        if (made ? listed : graph_.value(id).name != info.name) {
+        if (made ? !listed.insert(id).second : graph_.value(id).name != info.name) {
             const ValueId copy = graph_.add_value(std::string(info.name), graph_.value(id).dtype, std::nullopt);
             graph_.append_node({Op::Identity, std::string(info.name), {id}, {copy}, {}});
             id = copy;
@@ -243,11 +254,16 @@ Status GraphBuilder::add_nodes(const std::vector<NodeProto>& nodes, Scope& scope
 
 Status GraphBuilder::add_node(const NodeProto& proto, Scope& scope) {
     QUOIN_RETURN_IF_ERROR(model_.charge(1 + static_cast<int64_t>(proto.attributes.size())));
+    if (proto.attributes.size() > kMostAttributes) {
+        return error(StatusCode::InvalidModel, "node ", quoted(proto.name), " has ", proto.attributes.size(),
+                     " attributes");
+    }
     NodeDraft draft(graph_, model_.memory());
     const std::string_view own_name = !proto.name.empty()     ? proto.name
                                       : proto.outputs.empty() ? proto.op_type
                                                               : proto.outputs.front();
     draft.name = scope.call.prefix + std::string(own_name);
+    QUOIN_RETURN_IF_ERROR(model_.charge(name_charge(draft.name.size())));
     draft.op_type = proto.op_type;
     draft.domain = canonical_domain(proto.domain);
     const auto in_node = [&](const Status& status) {
@@ -303,6 +319,7 @@ Status GraphBuilder::finish_node(const NodeProto& proto, Scope& scope, const std
         Value& value = graph_.value(id);
         if (value.producer != kNoValue && static_cast<size_t>(id) >= values_before) {
             value.name = scope.call.prefix + std::string(name);
+            QUOIN_RETURN_IF_ERROR(model_.charge(name_charge(value.name.size())));
         }
         if (const auto stated = scope.stated.find(name); stated != scope.stated.end() && value.producer != kNoValue) {
             if (value.dtype == DType::Undefined) value.dtype = stated->second.dtype;

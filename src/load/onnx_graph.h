@@ -92,6 +92,7 @@ private:
     ModelContext& model_;
     int depth_;
     Graph graph_;
+    std::map<std::string_view, int32_t> symbols_;
     std::map<ValueId, ValueId> imported_;
     std::vector<std::pair<ValueId, ValueId>> captures_;
 };

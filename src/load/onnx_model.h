@@ -20,7 +20,7 @@ namespace quoin::onnx {
 // Functions that call functions, or the nodes of a function that is called often: more is an attack or a loop.
 inline constexpr int kMostCalls = 64;
 // Nodes made of all functions' calls, and attributes in them.
-inline constexpr int64_t kMostNodes = int64_t{1} << 20;
+inline constexpr int64_t kMostNodes = int64_t{1} << 19;
 
 // "" for both names of the standard's own domain.
 std::string_view canonical_domain(std::string_view domain);

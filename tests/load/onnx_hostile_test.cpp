@@ -111,6 +111,28 @@ TEST_CASE("more nodes than any model has are refused before they are kept") {
     CHECK_THAT(load(bytes).status().message(), contains("more than 1048576 nodes"));
 }
 
+TEST_CASE("long names and lists in functions that are called often are refused before they fill the memory") {
+    OnnxModel model;
+    model.opsets.emplace_back("org.example", 1);
+    model.inputs = {value_message("x", DType::F32, {"3"})};
+    const std::vector<int64_t> list(100000, 1);
+    std::vector<Message> nodes;
+    for (int count = 0; count < 1000; ++count) {
+        nodes.push_back(
+            node_message("Neg", {"a"}, {"n" + std::to_string(count)}, {reference_attribute("_l", "list", 7)}));
+    }
+    Message function = Message().text(1, "F").text(4, "a").text(5, "n0").text(6, "list").text(10, "org.example");
+    for (const Message& each : nodes) function.message(7, each);
+    model.functions = {function};
+    model.nodes = {node_message("F", {"x"}, {"y"}, {ints_attribute("list", list)}, "org.example")};
+    model.outputs = {value_message("y", DType::F32, {"3"})};
+    CHECK_THAT(load(model.write()).status().message(), contains("more than 524288 nodes"));
+
+    // Every node's name begins with the name of the call.
+    model.nodes = {node_message("F", {"x"}, {"y"}, {}, "org.example").text(3, std::string(1 << 18, 'n'))};
+    CHECK_THAT(load(model.write()).status().message(), contains("more than 524288 nodes"));
+}
+
 // ---- external data
 
 class Folder {

@@ -176,7 +176,7 @@ TEST_CASE("functions that call themselves are refused") {
         model.functions.push_back(function_message("F" + std::to_string(depth), {"a"}, {"b"}, {}, calls));
     }
     model.nodes[1] = node_message("F0", {"sum"}, {"y"}, {}, "org.example");
-    CHECK(refused(model, StatusCode::InvalidModel, "more than 1048576 nodes"));
+    CHECK(refused(model, StatusCode::InvalidModel, "more than 524288 nodes"));
 }
 
 TEST_CASE("bodies capture values and copy constants of the graph around") {
