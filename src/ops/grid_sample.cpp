@@ -221,7 +221,7 @@ Status infer_affine_grid(InferContext& context) {
         if (theta && !std::ranges::equal(*theta, wanted, may_equal)) {
             return context.fail("theta does not fit a size of ", size->size(), " values");
         }
-        dims = {{.size = (*size)[0]}};
+        dims.emplace({Dim{.size = (*size)[0]}});
         for (size_t axis = 2; axis < size->size(); ++axis) dims->push_back({.size = (*size)[axis]});
         dims->push_back({.size = axes});
     }
