@@ -75,7 +75,12 @@ std::string dump(const Graph& graph) {
     for (const Node& node : graph.nodes()) {
         for (size_t index = 0; index < node.outputs.size(); ++index) {
             const ValueId id = node.outputs[index];
-            out << (index == 0 ? "%" : ", %") << id << ' ' << describe(graph, graph.value(id));
+            if (index != 0) out << ", ";
+            if (id == kNoValue) {
+                out << "nothing";
+            } else {
+                out << '%' << id << ' ' << describe(graph, graph.value(id));
+            }
         }
         out << " = " << op_info(node.op).name << '(';
         for (size_t index = 0; index < node.inputs.size(); ++index) {

@@ -47,6 +47,12 @@ Result<RuntimeValue> read_value(const std::filesystem::path& path, ValueKind kin
     if (!file) return error(StatusCode::Io, "cannot read '", path.string(), "'");
     Result<NamedValue> value = parse(std::as_bytes(std::span(text)), kind);
     if (!value.ok()) return with_context(value.status(), path.filename().string(), ": ");
+    // Older editions keep the bits of a bf16 tensor as u16, for NumPy has no bf16.
+    Tensor& tensor = value->tensor;
+    if (kind == ValueKind::Tensor && dtype == DType::BF16 && tensor.dtype() == DType::U16) {
+        const auto owner = std::make_shared<Tensor>(tensor);
+        tensor = Tensor(DType::BF16, owner->shape(), owner->data(), owner->byte_size(), owner);
+    }
     return to_value(std::move(value).value(), dtype);
 }
 

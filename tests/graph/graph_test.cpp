@@ -283,6 +283,15 @@ output %4
 )");
 }
 
+TEST_CASE("a dump says where an output is left out") {
+    Graph graph;
+    const ValueId positions = graph.add_input("positions", DType::I32, {{.size = 1}});
+    const ValueId frequencies = graph.add_constant("f", Constant(floats({2})));
+    const ValueId sin = graph.add_value("sin", DType::F32, std::nullopt);
+    graph.append_node({Op::RotaryCache, "rotary", {positions, frequencies}, {kNoValue, sin}, {}});
+    CHECK_THAT(dump(graph), contains("nothing, %2 f32[?] = RotaryCache("));
+}
+
 TEST_CASE("the text shows attributes of every type, left-out inputs and second outputs") {
     Graph graph;
     const ValueId x = graph.add_input("x", DType::I32, {});
