@@ -66,12 +66,7 @@ size_t Session::memory_bytes() const {
 }
 
 Result<Session::Planned*> Session::find_first() {
-    const auto found = std::ranges::find_if(
-        programs_, [&](const Planned& planned) { return same_shapes(planned.stage.program.inputs, inputs_); });
-    if (found != programs_.end()) {
-        programs_.splice(programs_.begin(), programs_, found);
-        return &programs_.front();
-    }
+    // Before the programs are looked through: nothing and a sequence have the same key.
     const Graph& graph = prepared_->graph;
     for (size_t index = 0; index < inputs_.size(); ++index) {
         const Value& value = graph.value(graph.inputs()[index]);
@@ -79,6 +74,12 @@ Result<Session::Planned*> Session::find_first() {
         if (value.kind == ValueKind::Optional || value.kind == ValueKind::OptionalSequence) continue;
         if (parent_ != nullptr) continue;  // what a body is given may be nothing
         return error(StatusCode::InvalidArgument, "input '", value.name, "' was not set");
+    }
+    const auto found = std::ranges::find_if(
+        programs_, [&](const Planned& planned) { return same_shapes(planned.stage.program.inputs, inputs_); });
+    if (found != programs_.end()) {
+        programs_.splice(programs_.begin(), programs_, found);
+        return &programs_.front();
     }
     QUOIN_ASSIGN_OR_RETURN(Stage stage, plan(*prepared_, inputs_));
     if (programs_.size() == kKeptPrograms) programs_.pop_back();
