@@ -41,7 +41,7 @@ bool same_attributes(const Node& a, const Node& b) {
 // Running it twice gives the same, and nobody can tell the results apart.
 bool may_be_shared(const Node& node) {
     const OpInfo& info = op_info(node.op);
-    return !info.has(facts::random) && !info.has(facts::updates) && info.has(facts::folds);
+    return !info.has(facts::random) && info.has(facts::folds);
 }
 
 std::vector<ValueId> key_of(const Node& node) {
@@ -78,6 +78,10 @@ Status merge_constants(const Graph& graph, std::vector<ValueId>& renamed) {
 }  // namespace
 
 Status remove_duplicates(Graph& graph, const OptimizeContext& context) {
+    // Of two equal values one may be changed in place, and what reads storage twice may read it before and after.
+    if (std::ranges::any_of(graph.nodes(), [](const Node& node) { return op_info(node.op).has(facts::updates); })) {
+        return {};
+    }
     std::vector<ValueId> renamed(graph.values().size());
     for (size_t id = 0; id < renamed.size(); ++id) renamed[id] = static_cast<ValueId>(id);
     QUOIN_RETURN_IF_ERROR(merge_constants(graph, renamed));
@@ -86,21 +90,15 @@ Status remove_duplicates(Graph& graph, const OptimizeContext& context) {
 
     std::map<std::pair<Op, std::vector<ValueId>>, std::vector<size_t>> seen;
     std::vector<Node> nodes = graph.nodes();
-    // What reads storage on both sides of its change does not read the same.
-    int updates = 0;
-    std::vector<int> updates_before(nodes.size());
     for (size_t index = 0; index < nodes.size(); ++index) {
         Node& node = nodes[index];
-        updates += op_info(node.op).has(facts::updates) ? 1 : 0;
-        updates_before[index] = updates;
         for (ValueId& input : node.inputs) {
             if (input != kNoValue) input = renamed[static_cast<size_t>(input)];
         }
         if (!may_be_shared(node)) continue;
         auto& candidates = seen[{node.op, key_of(node)}];
         const auto same = std::ranges::find_if(candidates, [&](size_t other) {
-            return updates_before[other] == updates && nodes[other].outputs.size() == node.outputs.size() &&
-                   same_attributes(nodes[other], node);
+            return nodes[other].outputs.size() == node.outputs.size() && same_attributes(nodes[other], node);
         });
         if (same == candidates.end()) {
             candidates.push_back(index);

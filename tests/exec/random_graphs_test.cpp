@@ -222,7 +222,8 @@ private:
 
     void add_reshape(const Known& x) {
         const int64_t rows = x.columns / 2;
-        keep({reshape(x.id, {rows, -1}), rows, x.rows * 2, x.values, x.root});
+        // Some ops want to know the size of a row before they run.
+        keep({reshape(x.id, {rows, staged_ ? x.rows * 2 : -1}), rows, x.rows * 2, x.values, x.root});
     }
 
     // [rows, columns] as one head of `rows` tokens, through views in front and behind, and a node with two results.

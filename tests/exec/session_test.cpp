@@ -219,7 +219,7 @@ TEST_CASE("a step that fails names itself and leaves the session usable", "[thre
             session.set_input(1, view_of(bad));
             const Status status = session.run();
             CHECK(status.code() == StatusCode::InvalidArgument);
-            CHECK(status.message() == "node 'rows': index 5 is not below 2");
+            CHECK(status.message() == "node 'rows' (Gather): index 5 is not below 2");
             session.set_input(1, view_of(good));
             REQUIRE(session.run().ok());
             CHECK(values_of(copy_of(session.output(0))) == std::vector<float>{2, 4, 6, 8, 6, 8});
