@@ -290,8 +290,9 @@ static_assert(std::ranges::is_sorted(kUpgrades, {}, &Upgrade::op));
 Status upgrade(NodeDraft& draft) {
     if (draft.version < 7) QUOIN_RETURN_IF_ERROR(forget_consumed_inputs(draft));
     const std::string op = draft.op_type;
-    for (const Upgrade& each : std::ranges::equal_range(kUpgrades, std::string_view(op), {}, &Upgrade::op)) {
-        if (draft.version < each.before && !draft.results()) QUOIN_RETURN_IF_ERROR(each.rule(draft));
+    const auto* each = std::ranges::lower_bound(kUpgrades, std::string_view(op), {}, &Upgrade::op);
+    for (; each != kUpgrades.end() && each->op == op; ++each) {
+        if (draft.version < each->before && !draft.results()) QUOIN_RETURN_IF_ERROR(each->rule(draft));
     }
     return {};
 }
