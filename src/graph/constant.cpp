@@ -35,14 +35,14 @@ Constant Constant::with_type(DType dtype, const Shape& shape) const {
 
 Status Constant::materialize(const std::shared_ptr<Memory>& memory, std::string_view name) {
     if (!source_) return {};
-    QUOIN_ASSIGN_OR_RETURN(const Tensor loaded, load());
-    const bool aligned = reinterpret_cast<uintptr_t>(loaded.data()) % kMappedAlignment == 0;
+    QUOIN_ASSIGN_OR_RETURN(const SourceBytes source, source_->read(offset_, bytes_));
+    const bool aligned = reinterpret_cast<uintptr_t>(source.bytes.data()) % kMappedAlignment == 0;
     if (source_->is_mapped() && aligned && bytes_ >= kWorthMapping) {
-        tensor_ = loaded;
+        QUOIN_ASSIGN_OR_RETURN(tensor_, load());
         mapped_ = true;
     } else {
         QUOIN_ASSIGN_OR_RETURN(tensor_, Tensor::allocate(memory, dtype_, shape_, name));
-        if (bytes_ != 0) std::memcpy(tensor_.data(), loaded.data(), bytes_);
+        if (bytes_ != 0) std::memcpy(tensor_.data(), source.bytes.data(), bytes_);
         release_source(0, bytes_);
     }
     source_.reset();

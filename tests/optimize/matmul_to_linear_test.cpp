@@ -27,27 +27,31 @@ Graph optimized(Graph graph) {
     return graph;
 }
 
-const Tensor kX = floats({2, 3}, {1, 2, 3, 4, 5, 6});
-const Tensor kB = floats({3, 2}, {1, 2, 3, 4, 5, 6});
+Tensor x() {
+    return floats({2, 3}, {1, 2, 3, 4, 5, 6});
+}
+Tensor b() {
+    return floats({3, 2}, {1, 2, 3, 4, 5, 6});
+}
 
 TEST_CASE("a product with a constant matrix and the row behind it is one Linear") {
-    Product product = product_graph(kB);
+    Product product = product_graph(b());
     const ValueId row = product.graph.add_constant("row", Constant(floats({1, 2}, {100, 200})));
     product.graph.add_output(product.graph.add_node(Op::Add, "add", {row, product.y}));
     const Graph result = optimized(product.graph);
     CHECK(count_of(result, Op::Linear) == 1);
     CHECK(result.nodes().size() == 1);
-    const auto outputs = run_graph(std::move(product.graph), {kX});
+    const auto outputs = run_graph(std::move(product.graph), {x()});
     REQUIRE(outputs.ok());
     CHECK(values_of((*outputs)[0]) == std::vector<float>{122, 228, 149, 264});
 }
 
 TEST_CASE("a product that somebody else reads keeps its bias apart") {
-    Product product = product_graph(kB);
+    Product product = product_graph(b());
     const ValueId row = product.graph.add_constant("row", Constant(floats({2}, {100, 200})));
     product.graph.add_output(product.graph.add_node(Op::Add, "add", {product.y, row}));
     product.graph.add_output(product.y);
-    const auto outputs = run_graph(std::move(product.graph), {kX});
+    const auto outputs = run_graph(std::move(product.graph), {x()});
     REQUIRE(outputs.ok());
     CHECK(values_of((*outputs)[0]) == std::vector<float>{122, 228, 149, 264});
     CHECK(values_of((*outputs)[1]) == std::vector<float>{22, 28, 49, 64});
@@ -55,7 +59,7 @@ TEST_CASE("a product that somebody else reads keeps its bias apart") {
 
 TEST_CASE("what is added to every column, or has more rows, is no bias") {
     for (const Tensor& addend : {floats({2, 1}, {100, 200}), floats({2, 2}, {1, 2, 3, 4}), floats({1, 1, 2}, {1, 2})}) {
-        Product product = product_graph(kB);
+        Product product = product_graph(b());
         const ValueId c = product.graph.add_constant("c", Constant(addend));
         product.graph.add_output(product.graph.add_node(Op::Add, "add", {product.y, c}));
         const Graph result = optimized(product.graph);
@@ -65,7 +69,7 @@ TEST_CASE("what is added to every column, or has more rows, is no bias") {
 }
 
 TEST_CASE("one weight read by two products is packed once") {
-    Product product = product_graph(kB);
+    Product product = product_graph(b());
     const ValueId z = product.graph.add_input("z", DType::F32, {{.size = 1}, {.size = 3}});
     product.graph.add_output(product.y);
     product.graph.add_output(product.graph.add_node(Op::MatMul, "other", {z, product.graph.nodes()[0].inputs[1]}));
@@ -83,16 +87,16 @@ TEST_CASE("gemm with a plain A becomes Linear, others stay and are right") {
     };
     const Tensor square = floats({3, 3}, {1, 0, 0, 0, 1, 0, 0, 0, 1});
     const std::vector<Case> cases = {
-        {kB, {}, true, {22, 28, 49, 64}},
+        {b(), {}, true, {22, 28, 49, 64}},
         {floats({2, 3}, {1, 3, 5, 2, 4, 6}), {{"transB", int64_t{1}}}, true, {22, 28, 49, 64}},
-        {kB, {{"alpha", 2.0}}, false, {44, 56, 98, 128}},
+        {b(), {{"alpha", 2.0}}, false, {44, 56, 98, 128}},
         {floats({2, 2}, {1, 0, 0, 1}), {{"transA", int64_t{1}}}, false, {1, 4, 2, 5, 3, 6}},
     };
     for (const Case& each : cases) {
         Product product = product_graph(each.b, Op::Gemm, each.attributes);
         product.graph.add_output(product.y);
         CHECK((count_of(optimized(product.graph), Op::Linear) == 1) == each.linear);
-        const auto outputs = run_graph(std::move(product.graph), {kX});
+        const auto outputs = run_graph(std::move(product.graph), {x()});
         REQUIRE(outputs.ok());
         CHECK(values_of((*outputs)[0]) == each.wanted);
     }

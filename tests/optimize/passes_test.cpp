@@ -120,7 +120,7 @@ TEST_CASE("folding that fails names the node") {
     REQUIRE(infer_types(builder.graph).ok());
     const Status status = fold_constants(builder.graph, {*builder.runtime, Provider::Native, {}});
     CHECK(status.code() == StatusCode::InvalidArgument);
-    CHECK(status.message() == "node 'Gather0': index 2 is not below 2");
+    CHECK(status.message() == "node 'Gather0' (Gather): index 2 is not below 2");
 }
 
 TEST_CASE("a node with an input from outside or without the fact is not folded") {
