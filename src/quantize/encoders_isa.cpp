@@ -1,6 +1,7 @@
 // All encoders for one instruction set. CMake compiles this file once per instruction set with that set's compiler
-// flags and QUOIN_ENCODER_TABLE, the one symbol that the object may export: as in kernels/groups/begin.h, nothing out of a
-// header may stay out of line, so everything is in an anonymous namespace and no standard header with code is included.
+// flags and QUOIN_ENCODER_TABLE, the one symbol that the object may export: as in kernels/groups/begin.h, nothing out
+// of a header may stay out of line, so everything is in an anonymous namespace and no standard header with code is
+// included.
 #include "quantize/encoders.h"
 
 // Later files use earlier ones.
