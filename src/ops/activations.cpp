@@ -237,13 +237,10 @@ Result<std::unique_ptr<PreparedNode>> prepare_clip(const PrepareContext& context
 Status infer_swiglu(InferContext& context) {
     const ValueType& a = context.input(0);
     const ValueType& b = context.input(1);
-    if (a.dtype != b.dtype) {
-        return context.fail("the inputs have different element types, ", dtype_name(a.dtype), " and ",
-                            dtype_name(b.dtype));
-    }
+    QUOIN_ASSIGN_OR_RETURN(const DType dtype, common_dtype(context, 0, 2));
     if (a.is_static() && b.is_static() && *a.dims != *b.dims) return context.fail("the inputs have different shapes");
     QUOIN_RETURN_IF_ERROR(context.expect_dtype(0, {DType::F32, DType::F64, DType::F16, DType::BF16}));
-    context.set_output(0, a.dtype, a.dims ? a.dims : b.dims);
+    context.set_output(0, dtype, a.dims ? a.dims : b.dims);
     return {};
 }
 

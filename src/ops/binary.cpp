@@ -53,11 +53,7 @@ Status Binary::run(const Arguments& arguments, int64_t task, std::byte* /*scratc
 }
 
 Status infer_binary(InferContext& context, BinaryRow (*row_of)(DType), bool to_bool) {
-    const DType dtype = context.input(0).dtype;
-    if (dtype != context.input(1).dtype) {
-        return context.fail("the inputs have different element types, ", dtype_name(dtype), " and ",
-                            dtype_name(context.input(1).dtype));
-    }
+    QUOIN_ASSIGN_OR_RETURN(const DType dtype, common_dtype(context, 0, 2));
     if (dtype != DType::Undefined && row_of(dtype) == nullptr) {
         return context.fail("the inputs have the element type ", dtype_name(dtype),
                             ", which this operator does not take");

@@ -59,21 +59,33 @@ Status infer_equal(InferContext& context) {
 }
 Result<std::unique_ptr<PreparedNode>> prepare_equal(const PrepareContext& context) {
     std::unique_ptr<PreparedNode> node;
-    if (context.graph.value(context.node.inputs[0]).dtype != DType::String) {
+    const DType dtype = context.graph.value(context.node.inputs[0]).dtype;
+    if (dtype != DType::String && dtype != DType::Undefined) {
         node = std::make_unique<Binary>(equal_row_of, nullptr, P{});
     }
     return node;
 }
-Status compute_equal_strings(ComputeContext& context) {
+Status compute_equal(ComputeContext& context) {
     const Tensor& a = context.input(0);
     const Tensor& b = context.input(1);
-    if (a.dtype() != DType::String || b.dtype() != DType::String) return context.fail("the inputs are no strings");
+    const BinaryRow row = equal_row_of(a.dtype());
+    if (a.dtype() != b.dtype() || (a.dtype() != DType::String && row == nullptr)) {
+        return context.fail("the inputs are ", dtype_name(a.dtype()), " and ", dtype_name(b.dtype()));
+    }
     QUOIN_ASSIGN_OR_RETURN(const Shape shape, broadcast_shape(context, {&a.shape(), &b.shape()}));
     QUOIN_ASSIGN_OR_RETURN(const Tensor dst, context.output(0, DType::Bool, shape));
+    const Broadcast<2> loop(shape, {&a.shape(), &b.shape()});
+    if (a.dtype() != DType::String) {
+        const int64_t size = dtype_info(a.dtype()).block_bytes;
+        loop.for_runs(0, loop.elements(), [&](int64_t begin, int64_t count, const auto& offsets, const auto& steps) {
+            row(a.data() + offsets[0] * size, steps[0], b.data() + offsets[1] * size, steps[1], count, P{},
+                dst.data() + begin);
+        });
+        return {};
+    }
     const auto left = a.as<const std::string>();
     const auto right = b.as<const std::string>();
     const auto to = dst.as<bool>();
-    const Broadcast<2> loop(shape, {&a.shape(), &b.shape()});
     loop.for_runs(0, loop.elements(), [&](int64_t begin, int64_t count, const auto& offsets, const auto& steps) {
         for (int64_t index = 0; index < count; ++index) {
             to[static_cast<size_t>(begin + index)] = left[static_cast<size_t>(offsets[0] + index * steps[0])] ==
@@ -87,11 +99,7 @@ Status compute_equal_strings(ComputeContext& context) {
 
 Status infer_where(InferContext& context) {
     QUOIN_RETURN_IF_ERROR(context.expect_dtype(0, {DType::Bool}));
-    const DType dtype = context.input(1).dtype;
-    if (dtype != context.input(2).dtype) {
-        return context.fail("the inputs have different element types, ", dtype_name(dtype), " and ",
-                            dtype_name(context.input(2).dtype));
-    }
+    QUOIN_ASSIGN_OR_RETURN(const DType dtype, common_dtype(context, 1, 2));
     QUOIN_ASSIGN_OR_RETURN(auto dims, broadcast_dims(context, 0, 3));
     context.set_output(0, dtype, std::move(dims));
     return {};
@@ -172,7 +180,7 @@ Status compute_where(ComputeContext& context) {
 
 }  // namespace
 
-extern const OpImplementation kEqualOp{infer_equal, prepare_equal, compute_equal_strings};
+extern const OpImplementation kEqualOp{infer_equal, prepare_equal, compute_equal};
 extern const OpImplementation kWhereOp{infer_where, prepare_where, compute_where};
 extern const OpImplementation kGreaterOp{BinaryOp<Greater>::infer, BinaryOp<Greater>::prepare};
 extern const OpImplementation kGreaterOrEqualOp{BinaryOp<GreaterOrEqual>::infer, BinaryOp<GreaterOrEqual>::prepare};

@@ -18,7 +18,8 @@ Status infer_loss(InferContext& context) {
     if (reduction != "mean" && reduction != "sum" && reduction != "none") {
         return context.fail("the reduction '", reduction, "' is none of mean, sum, none");
     }
-    if (context.has_input(2) && context.input(2).dtype != scores.dtype) {
+    if (context.has_input(2) && context.input(2).dtype != scores.dtype && scores.dtype != DType::Undefined &&
+        context.input(2).dtype != DType::Undefined) {
         return context.fail("the weights are ", dtype_name(context.input(2).dtype), " where the scores are ",
                             dtype_name(scores.dtype));
     }

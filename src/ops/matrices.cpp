@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ops/element_types.h"
+#include "ops/infer_rules.h"
 #include "ops/op_kernel.h"
 
 namespace quoin {
@@ -148,11 +149,8 @@ std::optional<int64_t> range_count(A start, A limit, A delta) {
 }
 
 Status infer_range(InferContext& context) {
-    const DType dtype = context.input(0).dtype;
-    for (size_t index = 0; index < 3; ++index) {
-        QUOIN_RETURN_IF_ERROR(expect_scalar(context, index));
-        if (context.input(index).dtype != dtype) return context.fail("the inputs have different element types");
-    }
+    QUOIN_ASSIGN_OR_RETURN(const DType dtype, common_dtype(context, 0, 3));
+    for (size_t index = 0; index < 3; ++index) QUOIN_RETURN_IF_ERROR(expect_scalar(context, index));
     if (dtype != DType::Undefined && !visit_numbers(dtype, []<class T>() {})) {
         return context.fail("the element type ", dtype_name(dtype), " has no ranges");
     }

@@ -275,15 +275,15 @@ Status compute_classifier(ComputeContext& context) {
         decide(machine, std::span(values).subspan(row * machine.vectors.features, machine.vectors.features), decisions);
         std::vector<double> scores = decisions;
         std::vector<double> votes(machine.classes());
+        // Votes choose the class, also where there are probabilities.
+        size_t pair = 0;
+        for (size_t i = 0; i < machine.classes(); ++i) {
+            for (size_t j = i + 1; j < machine.classes(); ++j, ++pair) votes[decisions[pair] > 0 ? i : j] += 1;
+        }
         if (!machine.prob_a.empty()) {
             scores = probabilities(machine, decisions);
-            votes = scores;
-        } else {
-            size_t pair = 0;
-            for (size_t i = 0; i < machine.classes(); ++i) {
-                for (size_t j = i + 1; j < machine.classes(); ++j, ++pair) votes[decisions[pair] > 0 ? i : j] += 1;
-            }
-            if (machine.classes() == 2) scores = {decisions[0], -decisions[0]};
+        } else if (machine.classes() == 2) {
+            scores = {-decisions[0], decisions[0]};
         }
         transform(post, scores);
         put_label(machine.labels, static_cast<size_t>(std::ranges::max_element(votes) - votes.begin()), chosen, row);

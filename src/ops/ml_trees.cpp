@@ -345,7 +345,8 @@ Status compute_classifier(ComputeContext& context) {
             score_row(context, forest, std::span(values).subspan(number * features, features), scores));
         size_t best = 0;
         if (binary) {
-            const double score = scores[*voted.begin()].value;
+            // In the precision of the file: a sum of weights that is one half is no more than that.
+            const auto score = static_cast<double>(static_cast<float>(scores[*voted.begin()].value));
             best = score > (positive ? 0.5 : 0) ? 1 : 0;
             if (post == PostTransform::Logistic) {
                 results = {1 / (1 + std::exp(score)), 1 / (1 + std::exp(-score))};

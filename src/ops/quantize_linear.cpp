@@ -107,8 +107,12 @@ Status check_scales(const InferContext& context) {
     const ValueType& scale = context.input(1);
     const int64_t block_size = context.node().integer("block_size", 0);
     if (block_size < 0) return context.fail("the block size is ", block_size);
+    // Exporters write a single one as [] beside [1].
+    const auto is_one = [](const ValueType& type) {
+        return std::ranges::all_of(*type.dims, [](const Dim& dim) { return dim.size == 1; });
+    };
     if (context.has_input(2) && context.input(2).is_static() && scale.is_static() &&
-        *context.input(2).dims != *scale.dims) {
+        *context.input(2).dims != *scale.dims && !(is_one(context.input(2)) && is_one(scale))) {
         return context.fail("the zero point has not the shape of the scale");
     }
     if (!input.is_static() || !scale.is_static()) return {};
@@ -267,7 +271,8 @@ Status infer_dequantize(InferContext& context) {
         return context.fail("input 0 has the element type ", dtype_name(dtype), ", which is not quantised");
     }
     QUOIN_RETURN_IF_ERROR(context.expect_dtype(1, {DType::F32, DType::F16, DType::BF16, DType::F8E8M0}));
-    if (context.has_input(2) && context.input(2).dtype != dtype) {
+    if (context.has_input(2) && context.input(2).dtype != dtype && dtype != DType::Undefined &&
+        context.input(2).dtype != DType::Undefined) {
         return context.fail("the zero point is ", dtype_name(context.input(2).dtype), " where the input is ",
                             dtype_name(dtype));
     }

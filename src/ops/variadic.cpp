@@ -99,13 +99,10 @@ private:
 
 template <class Function>
 Status infer_variadic(InferContext& context) {
-    const DType dtype = context.input(0).dtype;
     for (size_t index = 0; index < context.input_count(); ++index) {
         if (!context.has_input(index)) return context.fail("input ", index, " is left out");
-        if (context.input(index).dtype == dtype) continue;
-        return context.fail("the inputs have different element types, ", dtype_name(dtype), " and ",
-                            dtype_name(context.input(index).dtype));
     }
+    QUOIN_ASSIGN_OR_RETURN(const DType dtype, common_dtype(context, 0, context.input_count()));
     if (dtype != DType::Undefined && binary_row_of<Function>(dtype) == nullptr) {
         return context.fail("the inputs have the element type ", dtype_name(dtype),
                             ", which this operator does not take");
