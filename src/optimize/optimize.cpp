@@ -30,6 +30,7 @@ constexpr std::array kPasses = {
     Pass{"fuse_activations", fuse_activations},
     Pass{"fuse_normalization", fuse_normalization},
     Pass{"fuse_attention", fuse_attention},
+    Pass{"fold_padding", fold_padding},
     Pass{"fold_batch_norm", fold_batch_norm},
     Pass{"matmul_to_linear", matmul_to_linear},
     Pass{"fuse_gated_linear", fuse_gated_linear},

@@ -36,6 +36,8 @@ Status fuse_attention(Graph& graph, const OptimizeContext& context);
 // BatchNormalization, and Mul or Add of a constant per channel, go into the weight and bias of the Conv or
 // ConvTranspose in front; a BatchNormalization without one becomes a Conv with one tap per channel.
 Status fold_batch_norm(Graph& graph, const OptimizeContext& context);
+// A Pad with zeros around spatial axes becomes padding of the Conv behind it.
+Status fold_padding(Graph& graph, const OptimizeContext& context);
 // Conv and pools become ChannelsLastConv and ChannelsLastPool; Transposes go where they are fewest.
 Status channels_last(Graph& graph, const OptimizeContext& context);
 // ChannelsLastConv takes the activation and the residual Add that follow it.

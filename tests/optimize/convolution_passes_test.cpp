@@ -46,6 +46,19 @@ TEST_CASE("BatchNormalization goes into Conv and ConvTranspose, with and without
     CHECK(g.ops() == Ops{Op::Conv, Op::Conv, Op::ConvTranspose});
 }
 
+TEST_CASE("zeros around an image become padding of its convolution, other paddings stay") {
+    PassGraph g;
+    const ValueId x = g.input({1, 3, 6, 6});
+    g.graph.add_output(g.conv(g.node(Op::Pad, {x, g.list({0, 0, 1, 0, 0, 0, 2, 1})}), 3, 4));
+    g.graph.add_output(g.conv(g.node(Op::Pad, {x, g.list({0, 0, 1, 0, 0, 0, 2, 1}), g.scalar(1)}), 3, 4));
+    g.graph.add_output(g.conv(g.node(Op::Pad, {x, g.list({0, 1, 0, 0, 0, 0, 0, 0})}), 4, 4));
+    const DebugLog log;
+    g.check_same_results(fold_padding, 1e-5);
+    CHECK(g.ops() == Ops{Op::Conv, Op::Pad, Op::Conv, Op::Pad, Op::Conv});
+    CHECK(log.says("it does not pad with 0"));
+    CHECK(log.says("it pads images or channels"));
+}
+
 TEST_CASE("a BatchNormalization without convolution becomes one with a tap per channel") {
     PassGraph g;
     g.graph.add_output(batch_norm(g, g.input({2, 5, 4, 3}), 5));
