@@ -370,27 +370,26 @@ std::optional<std::vector<Run>> runs_of(const std::vector<Dim>& from, const std:
     return runs;
 }
 
-// Where the order keeps the axes of each run together, the reshaped value has the runs in the same order.
-Result<bool> reshape(LayoutForms& forms, const Node& node, const AxisOrder& order) {
+// Where the order keeps the axes of each run together, the reshaped value has the runs in the same order. Where it does
+// not, as behind a shuffle of channels, the axes of a run are brought together first.
+Result<bool> reshape(LayoutForms& forms, const Node& node, const AxisOrder& preferred) {
     const auto& from = dims_of(forms, node.inputs[0]);
     const auto& to = dims_of(forms, node.outputs[0]);
     if (!from || !to) return false;
     const auto runs = runs_of(*from, *to);
     if (!runs) return false;
+    AxisOrder order;
     AxisOrder result;
-    for (size_t index = 0; index < order.size();) {
+    for (const int64_t axis : preferred) {
+        if (std::ranges::find(order, axis) != order.end()) continue;
         const auto run = std::ranges::find_if(*runs, [&](const Run& each) {
-            const auto axis = static_cast<size_t>(order[index]);
-            return axis >= each.from && axis < each.from + each.from_count;
+            const auto own = static_cast<size_t>(axis);
+            return own >= each.from && own < each.from + each.from_count;
         });
-        if (static_cast<size_t>(order[index]) != run->from) return false;
-        for (size_t step = 0; step < run->from_count; ++step) {
-            if (index + step >= order.size() || static_cast<size_t>(order[index + step]) != run->from + step)
-                return false;
-        }
+        for (size_t step = 0; step < run->from_count; ++step) order.push_back(static_cast<int64_t>(run->from + step));
         for (size_t step = 0; step < run->to_count; ++step) result.push_back(static_cast<int64_t>(run->to + step));
-        index += run->from_count;
     }
+    if (order != preferred && forms.has(node.inputs[0], same_order(order.size()))) return false;
     // New axes of size 1 that belong to no axis of the old shape.
     for (const Run& run : *runs) {
         if (run.from_count != 0) continue;
