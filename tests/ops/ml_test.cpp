@@ -34,10 +34,12 @@ using Integers = std::vector<int64_t>;
 using Numbers = std::vector<double>;
 using Words = std::vector<std::string>;
 
-const Tensor kRows = floats({3, 2}, {1, 2, -1, 0.5F, 0.25F, -3});
+Tensor three_rows() {
+    return floats({3, 2}, {1, 2, -1, 0.5F, 0.25F, -3});
+}
 
 TEST_CASE("linear models choose and weigh classes") {
-    const auto three = results_of(Op::LinearClassifier, {given(kRows)},
+    const auto three = results_of(Op::LinearClassifier, {given(three_rows())},
                                   {{"coefficients", Numbers{1, -0.5, 0.25, 0.75, -1, 0.1}},
                                    {"intercepts", Numbers{0.1, 0.2, 0.3}},
                                    {"classlabels_ints", Integers{7, 8, 9}},
@@ -45,17 +47,17 @@ TEST_CASE("linear models choose and weigh classes") {
     CHECK(elements_of<int64_t>(three[0]) == Integers{8, 9, 7});
     CHECK(close(three[1], {0.126444131, 0.804161847, 0.069394007, 0.0569686, 0.249011815, 0.694019616, 0.874122918,
                            0.018835077, 0.107041977}));
-    const auto two = results_of(Op::LinearClassifier, {given(kRows)},
+    const auto two = results_of(Op::LinearClassifier, {given(three_rows())},
                                 {{"coefficients", Numbers{1, -0.5}},
                                  {"intercepts", Numbers{0.1}},
                                  {"classlabels_ints", Integers{7, 8}},
                                  {"post_transform", std::string("LOGISTIC")}});
     CHECK(elements_of<int64_t>(two[0]) == Integers{8, 7, 8});
     CHECK(close(two[1], {0.475020826, 0.524979174, 0.759510875, 0.240489125, 0.1358729, 0.8641271}));
-    const auto plane = results_of(Op::LinearRegressor, {given(kRows)},
+    const auto plane = results_of(Op::LinearRegressor, {given(three_rows())},
                                   {{"coefficients", Numbers{1, 2}}, {"intercepts", Numbers{0.5}}});
     CHECK(close(plane[0], {5.5, 0.5, -5.25}));
-    CHECK_THAT(run_op(Op::LinearRegressor, {given(kRows)}, {{"coefficients", Numbers{1}}}).status().message(),
+    CHECK_THAT(run_op(Op::LinearRegressor, {given(three_rows())}, {{"coefficients", Numbers{1}}}).status().message(),
                contains("there are 1 coefficients"));
 }
 
@@ -66,7 +68,8 @@ TEST_CASE("support vector machines agree with ONNX Runtime") {
     Attributes regressor = shared;
     regressor.insert(regressor.end(),
                      {{"n_supports", int64_t{4}}, {"coefficients", Numbers{1, -2, 0.5, 0.75}}, {"rho", Numbers{0.3}}});
-    CHECK(close(results_of(Op::SVMRegressor, {given(kRows)}, regressor)[0], {0.426530123, 1.175444961, 0.382433474}));
+    CHECK(close(results_of(Op::SVMRegressor, {given(three_rows())}, regressor)[0],
+                {0.426530123, 1.175444961, 0.382433474}));
     Attributes classifier = shared;
     classifier.insert(classifier.end(), {{"vectors_per_class", Integers{2, 1, 1}},
                                          {"coefficients", Numbers{1, 0.5, -1, -0.25, 0.75, 0.5, -0.5, -1}},
@@ -74,7 +77,7 @@ TEST_CASE("support vector machines agree with ONNX Runtime") {
                                          {"classlabels_ints", Integers{3, 4, 5}},
                                          {"prob_a", Numbers{-1, -1.5, -2}},
                                          {"prob_b", Numbers{0, 0.1, -0.1}}});
-    const auto outputs = results_of(Op::SVMClassifier, {given(kRows)}, classifier);
+    const auto outputs = results_of(Op::SVMClassifier, {given(three_rows())}, classifier);
     CHECK(elements_of<int64_t>(outputs[0]) == Integers{3, 3, 5});
     const std::vector<double> wanted = {0.401329815, 0.289406598, 0.309263676, 0.344727784, 0.255543411,
                                         0.399728805, 0.291252762, 0.318790197, 0.389957190};
@@ -97,7 +100,7 @@ TEST_CASE("trees regress and classify") {
                                        {"target_weights", Numbers{-2, 3}},
                                        {"base_values", Numbers{0.5}},
                                        {"n_targets", int64_t{1}}});
-    CHECK(close(results_of(Op::TreeEnsembleRegressor, {given(kRows)}, regressor)[0], {3.5, -1.5, -1.5}));
+    CHECK(close(results_of(Op::TreeEnsembleRegressor, {given(three_rows())}, regressor)[0], {3.5, -1.5, -1.5}));
     Attributes classifier = kStump;
     classifier.insert(classifier.end(), {{"class_treeids", Integers{0, 0}},
                                          {"class_nodeids", Integers{1, 2}},
@@ -105,7 +108,7 @@ TEST_CASE("trees regress and classify") {
                                          {"class_weights", Numbers{-0.75, 0.5}},
                                          {"classlabels_int64s", Integers{4, 5}},
                                          {"post_transform", std::string("LOGISTIC")}});
-    const auto outputs = results_of(Op::TreeEnsembleClassifier, {given(kRows)}, classifier);
+    const auto outputs = results_of(Op::TreeEnsembleClassifier, {given(three_rows())}, classifier);
     CHECK(elements_of<int64_t>(outputs[0]) == Integers{5, 4, 4});
     CHECK(close(outputs[1], {0.377540648, 0.622459352, 0.679178715, 0.320821285, 0.679178715, 0.320821285}));
 }
@@ -113,10 +116,11 @@ TEST_CASE("trees regress and classify") {
 TEST_CASE("a tree that leads in a circle or to nowhere is refused") {
     Attributes circle = kStump;
     circle[4].second = Words{"BRANCH_LEQ", "BRANCH_LEQ", "LEAF"};
-    CHECK_THAT(run_op(Op::TreeEnsembleRegressor, {given(kRows)}, circle).status().message(), contains("in a circle"));
+    CHECK_THAT(run_op(Op::TreeEnsembleRegressor, {given(three_rows())}, circle).status().message(),
+               contains("in a circle"));
     Attributes nowhere = kStump;
     nowhere[5].second = Integers{9, 0, 0};
-    CHECK_THAT(run_op(Op::TreeEnsembleRegressor, {given(kRows)}, nowhere).status().message(),
+    CHECK_THAT(run_op(Op::TreeEnsembleRegressor, {given(three_rows())}, nowhere).status().message(),
                contains("leads to one that is not there"));
 }
 
@@ -131,9 +135,9 @@ TEST_CASE("features are scaled, normalised, imputed and joined") {
           std::vector<float>{1, 3, 2, 4});
     CHECK(values_of(result_of(Op::Binarizer, {given(floats({3}, {-1, 1, 2}))}, {{"threshold", 1.0}})) ==
           std::vector<float>{0, 0, 1});
-    CHECK(values_of(result_of(Op::ArrayFeatureExtractor, {given(kRows), given(longs({1}, {1}))})) ==
+    CHECK(values_of(result_of(Op::ArrayFeatureExtractor, {given(three_rows()), given(longs({1}, {1}))})) ==
           std::vector<float>{2, 0.5F, -3});
-    CHECK_THAT(run_op(Op::ArrayFeatureExtractor, {given(kRows), given(longs({1}, {2}))}).status().message(),
+    CHECK_THAT(run_op(Op::ArrayFeatureExtractor, {given(three_rows()), given(longs({1}, {2}))}).status().message(),
                contains("index 2 is none of 2 features"));
     CHECK(values_of(result_of(Op::OneHotEncoder, {given(longs({2}, {5, 9}))}, {{"cats_int64s", Integers{4, 5}}})) ==
           std::vector<float>{0, 1, 0, 0});
