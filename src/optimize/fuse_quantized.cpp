@@ -58,7 +58,11 @@ public:
             if (node.op == Op::QuantizeLinear) {
                 QUOIN_ASSIGN_OR_RETURN(result, quantize(node));
             }
-            if (result && *result != node.outputs[0]) {
+            if (result && !nodes_.empty() && nodes_.back().outputs[0] == *result && is_new(*result)) {
+                nodes_.back().outputs[0] = node.outputs[0];
+                continue;
+            }
+            if (result) {
                 if (std::ranges::find(graph_.outputs(), node.outputs[0]) != graph_.outputs().end()) {
                     nodes_.push_back({Op::Identity, node.name, {*result}, node.outputs, {}});
                 }
@@ -76,6 +80,8 @@ public:
 private:
     using Made = Result<std::optional<ValueId>>;
 
+    // Made by this pass, and not yet known to anybody else.
+    bool is_new(ValueId id) const { return static_cast<size_t>(id) >= readers_.size(); }
     ValueId now(ValueId id) const {
         const auto found = alias_.find(id);
         return found == alias_.end() ? id : found->second;
