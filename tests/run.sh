@@ -25,6 +25,8 @@ for argument in "$@"; do
 done
 [ ${#phases[@]} -gt 0 ] || phases=(release format arm64 asan tsan fuzz)
 jobs=${JOBS:-$(nproc)}
+# Objects of one clone serve the next: nothing of them depends on where the folder lies.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 
 # ---- Packages
 
