@@ -260,7 +260,9 @@ private:
                            const std::vector<int32_t>& bias, const Target& target, size_t rank, ValueId result) {
         std::vector<float> scales;
         for (const float scale : weight.scales) {
-            scales.push_back(static_cast<float>(x.quantization.scale * double{scale} / target.quantization.scale));
+            // In single precision and this order, as other runtimes do it: results at a half round to the same side.
+            scales.push_back(static_cast<float>(x.quantization.scale) * scale /
+                             static_cast<float>(target.quantization.scale));
         }
         const ValueId source = rank == 0 ? x.integers : channels_last(x.integers, rank);
         QUOIN_ASSIGN_OR_RETURN(std::vector<ValueId> inputs,
