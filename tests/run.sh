@@ -3,7 +3,7 @@
 #
 #   tests/run.sh                 everything but tidy, which takes longer than all the rest
 #   tests/run.sh --quick         the release build and its tests
-#   tests/run.sh PHASE...        some of: release asan tsan fuzz arm64 format tidy
+#   tests/run.sh PHASE...        some of: release asan tsan arm64 format tidy
 #
 # QUOIN_FUZZ_SECONDS (60)  time for each fuzz target      QUOIN_SHARED  folder of the shared test models
 # JOBS (processors)        things done at a time
@@ -18,12 +18,12 @@ phases=()
 for argument in "$@"; do
     case $argument in
     --quick) phases=(release) ;;
-    release | asan | tsan | fuzz | arm64 | format | tidy) phases+=("$argument") ;;
+    release | asan | tsan | arm64 | format | tidy) phases+=("$argument") ;;
     -h | --help) sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0" && exit 0 ;;
     *) echo "tests/run.sh: unknown argument '$argument' (see --help)" >&2 && exit 2 ;;
     esac
 done
-[ ${#phases[@]} -gt 0 ] || phases=(release format arm64 asan tsan fuzz)
+[ ${#phases[@]} -gt 0 ] || phases=(release format arm64 asan tsan)
 jobs=${JOBS:-$(nproc)}
 # Objects of one clone serve the next: nothing of them depends on where the folder lies.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
@@ -43,8 +43,8 @@ want libjpeg-dev "pictures in the examples" pkg-config --exists libjpeg
 want ccache "keeps objects between builds" has_command ccache
 for phase in "${phases[@]}"; do
     case $phase in
-    fuzz)
-        want clang "the compiler of the fuzz targets" has_command clang++
+    asan)
+        want clang "the compiler of the sanitized tests and the fuzz targets" has_command clang++
         want libclang-rt-dev "libFuzzer" fuzzer_runtime
         want llvm "names of functions in sanitizer reports" has_command llvm-symbolizer
         ;;
@@ -112,7 +112,6 @@ phase_tsan() {
     run_tests tsan
     without_randomised_addresses=()
 }
-phase_fuzz() { build fuzz && run_tests fuzz; }
 phase_arm64() { build arm64 && run_tests arm64; }
 
 sources() { # PATTERN...: files of the repository in the folders with C and C++
