@@ -17,6 +17,10 @@ namespace quoin::test {
 struct Closeness {
     double relative = 1e-3;
     double absolute = 1e-4;
+    // So large a part of the elements may be farther, but not more than `farthest` times as far as the others. A test
+    // that says so gives the reason.
+    double outliers = 0;
+    double farthest = 1;
 };
 
 // A model, its session and the inputs of the next run.
@@ -53,9 +57,11 @@ size_t best(const std::vector<float>& values);
 double quantisation_step(std::vector<float> values);
 
 // Runs the models/FOLDER/NAME.onnx of the shared folder on the inputs of NAME.ref/ref.json and of every photo_*.json
-// beside it, with one and two threads, and compares all outputs. `quantised`: they may be one quantisation step apart,
-// and the best class is the same. Skips where the shared folder is absent.
-void check_references(const std::string& folder, const std::string& name, bool quantised = false);
+// beside it, with one and two threads, and compares all outputs. `quantised`: distances are in quantisation steps, and
+// the best class is the same. Skips where the shared folder is absent.
+void check_references(const std::string& folder, const std::string& name, const Closeness& closeness = {},
+                      bool quantised = false);
+inline constexpr Closeness kOneStep{0, 1.001};
 
 // 16-bit PCM of one channel, in -1 to 1.
 std::vector<float> read_wav(const std::filesystem::path& path);

@@ -3,6 +3,7 @@
 #include "support/catch.h"
 
 using quoin::test::check_references;
+using quoin::test::kOneStep;
 
 TEST_CASE("digits: exports of four frameworks", "[models]") {
     for (const char* name : {"mnist-8", "mnist_burn", "mnist_original_ort", "mnist_rten"}) {
@@ -21,7 +22,9 @@ TEST_CASE("faces at 640x480", "[models]") {
 }
 
 TEST_CASE("objects of COCO", "[models]") {
-    check_references("vision-yolox-nano", "yolox_nano");
+    // Sums in another order move single elements: ONNX Runtime with and without its fusions differs from itself by
+    // 1.6e-4 where this model's values are up to 3.6.
+    check_references("vision-yolox-nano", "yolox_nano", {.outliers = 1e-5, .farthest = 2});
 }
 
 TEST_CASE("super-resolution", "[models]") {
@@ -33,11 +36,13 @@ TEST_CASE("text detection", "[models]") {
 }
 
 TEST_CASE("quantised shufflenet: QLinear operators", "[models]") {
-    check_references("vision-shufflenet-int8", "shufflenet-v2-12-int8", true);
+    check_references("vision-shufflenet-int8", "shufflenet-v2-12-int8", kOneStep, true);
 }
 
 TEST_CASE("quantised mobilenet: QuantizeLinear and DequantizeLinear around everything", "[models]") {
-    check_references("vision-mobilenetv2-int8", "mobilenet_v2_int8_A", true);
+    // The reference multiplied the dequantised floats. Products of integers round elsewhere, and 52 layers carry it on:
+    // ONNX Runtime's own integer kernels are more than one step from it in 117 of 1000 classes, at most 4.
+    check_references("vision-mobilenetv2-int8", "mobilenet_v2_int8_A", {0, 1.001, 0.15, 5}, true);
 }
 
 TEST_CASE("file types", "[models]") {
