@@ -43,6 +43,7 @@ constexpr std::array kCoordinates = {
     Choice<ResizeCoordinates>{"align_corners", ResizeCoordinates::AlignCorners},
     Choice<ResizeCoordinates>{"asymmetric", ResizeCoordinates::Asymmetric},
     Choice<ResizeCoordinates>{"tf_crop_and_resize", ResizeCoordinates::TfCropAndResize},
+    Choice<ResizeCoordinates>{"tf_half_pixel_for_nn", ResizeCoordinates::TfHalfPixelForNearest},  // opset 11 to 12
 };
 
 constexpr int64_t kMostSize = int64_t{1} << 31;
@@ -184,6 +185,7 @@ double resize_coordinate(const ResizeAxis& axis, ResizeCoordinates coordinates, 
             return input / 2 * (1 - adjustment) + unscaled(place + 0.5) - 0.5;
         }
         case ResizeCoordinates::PytorchHalfPixel: return axis.output > 1 ? unscaled(place + 0.5) - 0.5 : 0;
+        case ResizeCoordinates::TfHalfPixelForNearest: return unscaled(place + 0.5);
         case ResizeCoordinates::AlignCorners: {
             // The specification's data take the size before it is cut to a whole number.
             const double size = input * axis.scale();

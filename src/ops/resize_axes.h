@@ -19,6 +19,7 @@ enum class ResizeCoordinates : uint8_t {
     HalfPixelSymmetric,
     PytorchHalfPixel,
     AlignCorners,
+    TfHalfPixelForNearest,
     Asymmetric,
     TfCropAndResize,
 };

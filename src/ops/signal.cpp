@@ -326,7 +326,9 @@ Status compute_mel(ComputeContext& context) {
         QUOIN_ASSIGN_OR_RETURN(const std::optional<int64_t> value, single_integer(context, index));
         integers[index] = value.value_or(-1);
     }
-    const auto [bands, length, rate] = integers;
+    const int64_t bands = integers[0];
+    const int64_t length = integers[1];
+    const int64_t rate = integers[2];
     if (bands < 0 || bands > kMostLength || length < 0 || length > kMostLength || rate < 1) {
         return context.fail("num_mel_bins, dft_length or sample_rate is out of range");
     }

@@ -74,7 +74,8 @@ class Info(ToolTest):
 
     def test_json(self):
         info = json.loads(self.succeed("info", "--json"))
-        self.assertEqual(list(info), ["model", "metadata", "tensors", "graph_source", "graph", "plan"])
+        self.assertEqual(list(info), ["model", "inputs", "outputs", "metadata", "tensors", "graph_source", "graph",
+                                      "plan"])
         self.assertEqual(info["model"]["architecture"], "llama")
         self.assertEqual(info["metadata"]["general.architecture"], "llama")
         self.assertGreater(len(info["tensors"]), 10)

@@ -12,6 +12,7 @@ namespace quoin::conformance {
 struct Tolerance {
     double relative = 1e-3;
     double absolute = 1e-5;
+    double byte_steps = 0;  // of elements that are 8-bit integers: quantised values may round to the neighbour
 };
 
 // What differs first, or nullopt: kind, element type, shape, then elements. |got - wanted| may be at most

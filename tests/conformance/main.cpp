@@ -22,6 +22,7 @@ constexpr const char* kUsage =
     "  --expected FILE      lines 'name: reason' of tests that fail; exit code 0 only if exactly these do\n"
     "  --threads N          threads of a run (1)\n"
     "  --timeout SECONDS    for one test (60)\n"
+    "  --byte-steps N       how far 8-bit integers may be from the wanted ones (0)\n"
     "A test passes when types and shapes are equal and every element is within 1e-5 + 1e-3 of the wanted magnitude.\n";
 
 struct Options {
@@ -31,6 +32,7 @@ struct Options {
     bool list_passing = false;
     int threads = 1;
     int timeout = 60;
+    int byte_steps = 0;
 };
 
 bool read_number(const char* text, int& out) {
@@ -53,6 +55,8 @@ bool read_options(int argc, char** argv, Options& options) {
             if (!read_number(argv[++index], options.threads)) return false;
         } else if (argument == "--timeout" && has_value) {
             if (!read_number(argv[++index], options.timeout)) return false;
+        } else if (argument == "--byte-steps" && has_value) {
+            if (!read_number(argv[++index], options.byte_steps)) return false;
         } else if (!argument.starts_with("--") && options.folder.empty()) {
             options.folder = argument;
         } else {
@@ -88,7 +92,7 @@ int run(const Options& options) {
         runtime = std::move(made);
     };
     const std::vector<Outcome> outcomes = run_isolated(tests.size(), options.timeout, begin, [&](size_t index) {
-        return run_test(tests[index], runtime, Tolerance{});
+        return run_test(tests[index], runtime, {.byte_steps = static_cast<double>(options.byte_steps)});
     });
 
     size_t passed = 0;
