@@ -17,7 +17,9 @@ TEST_CASE("phases of a transposed convolution agree with scattered sums in doubl
         {{3, 8, 2, 3, 1, 0}, {4, 13, 3, 3, 2, 1}}, {{1, 1, 1, 1, 1, 0}, {6, 23, 3, 4, 3, 1}},
         {{2, 7, 1, 4, 1, 0}, {3, 5, 6, 2, 2, 5}},
     };
-    for (const auto& [height, width] : cases) {
+    for (const Case& each : cases) {
+        const TransposedAxis& height = each.height;
+        const TransposedAxis& width = each.width;
         const int64_t channels = 5;
         const int64_t columns = 37;
         const std::vector<float> src = random.normals(height.source * width.source * channels);
