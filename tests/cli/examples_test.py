@@ -1,5 +1,6 @@
 """The example programs: that they run, and say what their comments promise. They lie beside the tool."""
 
+import json
 import os
 import re
 import struct
@@ -14,6 +15,42 @@ from tool import SHARED, STORIES, STORIES_F32, TIMEOUT, TOOL, needs_stories
 EXAMPLES = Path(TOOL).parent
 MODELS = SHARED / "models"
 needs_models = unittest.skipUnless((MODELS / "images").exists(), f"{MODELS / 'images'} is not there")
+
+
+def field(number, payload):
+    """A field of a protocol-buffer message: a whole number, or bytes (text, or another message)."""
+    def varint(value):
+        return bytes([value & 127 | 128]) + varint(value >> 7) if value > 127 else bytes([value])
+    if isinstance(payload, int):
+        return varint(number << 3) + varint(payload)
+    payload = payload.encode() if isinstance(payload, str) else payload
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def write_static_embedding(path, safetensors):
+    """The ONNX file of a table of embeddings in the form of model2vec: the mean of the rows of the ids."""
+    data = safetensors.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    table = json.loads(data[8:8 + length])["embeddings"]
+    assert table["dtype"] == "F32", table
+    begin, end = table["data_offsets"]
+
+    def value(name, elements, *dims):
+        shape = b"".join(field(1, field(1 if isinstance(dim, int) else 2, dim)) for dim in dims)
+        return field(1, name) + field(2, field(1, field(1, elements) + field(2, shape)))
+
+    def node(op, inputs, output, *attributes):
+        return b"".join(field(1, name) for name in inputs) + field(2, output) + field(4, op) + b"".join(attributes)
+
+    f32, i64 = 1, 7
+    axes = field(5, field(1, "axes") + field(20, 7) + field(8, 0))
+    weight = (b"".join(field(1, dim) for dim in table["shape"]) + field(2, f32) + field(8, "embeddings") +
+              field(9, data[8 + length + begin:8 + length + end]))
+    graph = (field(1, node("Gather", ["embeddings", "input_ids"], "rows")) +
+             field(1, node("ReduceMean", ["rows"], "sentence", axes)) + field(2, "static embedding") + field(5, weight) +
+             field(11, value("input_ids", i64, "tokens")) + field(11, value("offsets", i64, "sentences")) +
+             field(12, value("sentence", f32, 1, table["shape"][1])))
+    path.write_bytes(field(1, 8) + field(7, graph) + field(8, field(1, "") + field(2, 13)))
 
 
 class Examples(unittest.TestCase):
@@ -107,6 +144,26 @@ class Examples(unittest.TestCase):
                                 MODELS / "audio-samples" / "jfk.wav")
         stretches = [tuple(map(float, line.split(" - "))) for line in text.splitlines()]
         self.assertAlmostEqual(sum(end - begin for begin, end in stretches), 233 * 0.032, delta=0.1)
+
+    @needs_models
+    def test_sentence_similarity(self):
+        # model2vec-rs gives "hello world" and many times "hello" the vectors in these files.
+        folder = MODELS / "embed-model2vec"
+        (both,) = json.loads((folder / "embeddings_short.json").read_text())
+        (hello,) = json.loads((folder / "embeddings_long.json").read_text())
+        expected = sum(a * b for a, b in zip(both, hello))
+        with tempfile.TemporaryDirectory() as temporary:
+            model, vocabulary = Path(temporary) / "model.onnx", Path(temporary) / "vocab.txt"
+            write_static_embedding(model, folder / "test-model-float32" / "model.safetensors")
+            tokenizer = json.loads((folder / "test-model-float32" / "tokenizer.json").read_text(encoding="utf-8"))
+            pieces = sorted(tokenizer["model"]["vocab"].items(), key=lambda item: item[1])
+            vocabulary.write_text("\n".join(piece for piece, _ in pieces) + "\n", encoding="utf-8")
+            text = self.run_example("sentence_similarity", model, vocabulary, "Hello world", "hello",
+                                    "HELLO World")
+        lines = text.splitlines()
+        self.assertEqual([line.split("  ")[1] for line in lines], ["hello", "HELLO World"])
+        self.assertAlmostEqual(float(lines[0].split()[0]), expected, delta=1e-4)
+        self.assertAlmostEqual(float(lines[1].split()[0]), 1.0, delta=1e-4)
 
     def test_a_missing_file_is_an_error(self):
         for name in ("hello", "tensors", "many_sequences", "streaming"):

@@ -6,24 +6,18 @@
 
 #include <algorithm>
 #include <array>
-#include <climits>
-#include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
-#include <sys/mman.h>
-#include <unistd.h>
-
+#include "fuzz/api_host.h"
 #include "fuzz/api_program.h"
 #include "support/gguf_writer.cpp"  // fuzz targets are made of one file
+#include "support/onnx_writer.cpp"
 
 // Blocks that cannot be had give NULL, as without a sanitizer; that is what the library must cope with.
 extern "C" const char* __asan_default_options() {
@@ -32,371 +26,7 @@ extern "C" const char* __asan_default_options() {
 
 namespace {
 
-using quoin::test::Call;
-using quoin::test::GgufWriter;
-
-void require(bool holds, const char* what) {
-    if (holds) return;
-    std::fprintf(stderr, "%s; the last error is: %s\n", what, quoin_last_error());
-    std::abort();
-}
-
-// ---- the program's bytes; zeros once they have run out
-
-class Input {
-public:
-    Input(const uint8_t* data, size_t size) : data_(data), size_(size) {}
-    bool empty() const { return size_ == 0; }
-    uint8_t byte() {
-        if (size_ == 0) return 0;
-        --size_;
-        return *data_++;
-    }
-    template <class T, size_t N>
-    T pick(const T (&choices)[N]) {
-        return choices[byte() % N];
-    }
-    // 0 gives the ordinary value, the first 20 odd ones, the others themselves.
-    int64_t number(int64_t ordinary) {
-        constexpr int64_t kOdd[] = {0,         1,         -1,         2,         -2,        15,      16,
-                                    17,        INT32_MAX, INT32_MIN,  INT64_MAX, INT64_MIN, 1 << 16, (1 << 16) + 1,
-                                    1LL << 41, 1LL << 32, UINT32_MAX, 64,        -1000,     100000};
-        const uint8_t choice = byte();
-        if (choice == 0) return ordinary;
-        return choice <= std::size(kOdd) ? kOdd[choice - 1] : choice - 20;
-    }
-    int32_t number32(int32_t ordinary) { return static_cast<int32_t>(number(ordinary)); }
-    float real(float ordinary) {
-        constexpr float kOdd[] = {0.0F,
-                                  -0.0F,
-                                  1.0F,
-                                  0.5F,
-                                  0.9F,
-                                  2.0F,
-                                  -1.0F,
-                                  1e-45F,
-                                  1e-30F,
-                                  3e38F,
-                                  -3e38F,
-                                  1.1F,
-                                  0.05F,
-                                  1e10F,
-                                  NAN,
-                                  std::numeric_limits<float>::infinity(),
-                                  -std::numeric_limits<float>::infinity()};
-        const uint8_t choice = byte();
-        return choice == 0 ? ordinary : kOdd[choice % std::size(kOdd)];
-    }
-    std::string text(size_t most) {
-        const size_t length = std::min<size_t>({byte(), most, size_});
-        std::string bytes(reinterpret_cast<const char*>(data_), length);
-        data_ += length;
-        size_ -= length;
-        return bytes;
-    }
-
-private:
-    const uint8_t* data_;
-    size_t size_;
-};
-
-// ---- structs in heap blocks of the size they claim
-
-template <class Struct>
-class Block {
-public:
-    static constexpr size_t kTail = 64;
-
-    explicit Block(Input& in, bool may_be_null) {
-        size_t size = sizeof(Struct);
-        uint8_t tail = 0;
-        switch (in.byte() % 16) {
-            case 9: null_ = may_be_null; break;
-            // An older header's struct: it ends between two fields, never inside a pointer.
-            case 10: size = std::max<size_t>(sizeof(size_t), in.byte() % sizeof(Struct) / 8 * 8); break;
-            case 11: size += 1 + in.byte() % kTail; break;
-            case 12:
-                size += 1 + in.byte() % kTail;
-                tail = 1;
-                break;
-            case 13: claimed_ = 0; break;
-            case 14: claimed_ = SIZE_MAX; break;
-            case 15: claimed_ = 7; break;
-            default: break;
-        }
-        bytes_ = std::make_unique<uint8_t[]>(size);  // zeros
-        size_ = size;
-        bytes_[size - 1] = tail;
-        if (!claimed_set()) claimed_ = size;
-        std::memcpy(bytes_.get(), &claimed_, sizeof(claimed_));
-    }
-    // All fields at once; those that the claimed size cuts off are lost, as for an older caller.
-    void set(Struct value) {
-        const size_t known = std::min(size_, sizeof(Struct));
-        value.struct_size = claimed_;
-        std::memcpy(bytes_.get(), &value, known);
-    }
-    void fill(uint8_t byte) {
-        std::memset(bytes_.get() + sizeof(size_t), byte, size_ - sizeof(size_t));
-        before_.assign(bytes_.get(), bytes_.get() + size_);
-    }
-    void check_untouched(quoin_status status) const {
-        if (status == QUOIN_OK) {
-            require(std::memcmp(bytes_.get(), &claimed_, sizeof(claimed_)) == 0, "struct_size was changed");
-        } else {
-            require(std::equal(before_.begin(), before_.end(), bytes_.get()), "a failed call wrote its output struct");
-        }
-    }
-    Struct* get() { return null_ ? nullptr : reinterpret_cast<Struct*>(bytes_.get()); }
-
-private:
-    bool claimed_set() const { return claimed_ != kUnset; }
-    static constexpr size_t kUnset = 12345678;
-
-    std::unique_ptr<uint8_t[]> bytes_;
-    std::vector<uint8_t> before_;
-    size_t size_ = 0;
-    size_t claimed_ = kUnset;
-    bool null_ = false;
-};
-
-// ---- the models
-
-std::vector<std::byte> varied(size_t count) {
-    quoin::test::Bytes bytes;
-    uint32_t state = 1;
-    for (size_t index = 0; index < count; ++index) {
-        state = state * 1664525 + 1013904223;
-        bytes.put((static_cast<float>(state >> 8) / 16777216.0F - 0.5F) * 4.0F);
-    }
-    return bytes.get();
-}
-
-GgufWriter small_model(const char* architecture, int64_t vocabulary, uint32_t type) {
-    const int64_t unit = type == quoin::test::kGgmlF32 ? 4 : 32;
-    GgufWriter file = quoin::test::make_model({.architecture = architecture,
-                                               .type = type,
-                                               .width = 2 * unit,
-                                               .heads = 2,
-                                               .kv_heads = 1,
-                                               .head_size = unit,
-                                               .inner = 2 * unit,
-                                               .vocabulary = vocabulary});
-    file.key(std::string(architecture) + ".context_length", uint32_t{32});
-    if (type == quoin::test::kGgmlF32) {
-        file.find_tensor("token_embd.weight").data = varied(static_cast<size_t>(2 * unit * vocabulary));
-    }
-    return file;
-}
-
-void add_sentence_piece(GgufWriter& file) {
-    file.key("tokenizer.ggml.model", "llama")
-        .strings("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "\u2581", "a", "b", "c", "\u2581a", "ab", "<0xC3>",
-                                           "<0xA9>", "<0x0A>", "\u2581ab", "<x>", "bc", "\u00e9"})
-        .array("tokenizer.ggml.scores",
-               std::vector<float>{0, 0, 0, -1, -2, -3, -4, -1.5F, -2.5F, 0, 0, 0, -0.5F, 0, -3.5F, -9})
-        .array("tokenizer.ggml.token_type", std::vector<int32_t>{2, 3, 3, 1, 1, 1, 1, 1, 1, 6, 6, 6, 1, 4, 1, 1})
-        .key("tokenizer.ggml.bos_token_id", uint32_t{1})
-        .key("tokenizer.ggml.eos_token_id", uint32_t{2});
-}
-
-void add_byte_pairs(GgufWriter& file) {
-    file.key("tokenizer.ggml.model", "gpt2")
-        .key("tokenizer.ggml.pre", "llama-bpe")
-        .strings("tokenizer.ggml.tokens",
-                 {"a", "b", "c", "\u0120", "ab", "\u0120ab", "1", "\u00c3", "\u00a9", "<|end|>"})
-        .strings("tokenizer.ggml.merges", {"a b", "\u0120 ab"})
-        .array("tokenizer.ggml.token_type", std::vector<int32_t>{1, 1, 1, 1, 1, 1, 1, 1, 1, 3})
-        .key("tokenizer.ggml.eos_token_id", uint32_t{9});
-}
-
-std::vector<std::vector<std::byte>> make_models() {
-    GgufWriter spoken = small_model("llama", 16, quoin::test::kGgmlF32);
-    add_sentence_piece(spoken);
-    GgufWriter paired = small_model("qwen3", 10, quoin::test::kGgmlF32);
-    add_byte_pairs(paired);
-    GgufWriter mute = small_model("qwen2", 6, quoin::test::kGgmlQ4_0);
-    mute.key("tokenizer.ggml.model", "no_vocab").array("some.numbers", std::vector<uint16_t>{1, 2, 3});
-    GgufWriter vocabulary;
-    vocabulary.key("general.architecture", "llama");
-    add_sentence_piece(vocabulary);
-    return {spoken.write(), paired.write(), mute.write(), vocabulary.write()};
-}
-
-const std::vector<std::vector<std::byte>>& models() {
-    static const std::vector<std::vector<std::byte>> files = make_models();
-    return files;
-}
-
-// Real paths without a file of our own in any folder.
-const std::vector<std::string>& model_paths() {
-    static const std::vector<std::string> paths = [] {
-        std::vector<std::string> made;
-        for (const std::vector<std::byte>& file : models()) {
-            const int descriptor = memfd_create("model", MFD_CLOEXEC);
-            require(descriptor >= 0 && write(descriptor, file.data(), file.size()) == static_cast<ssize_t>(file.size()),
-                    "no memory file");
-            made.push_back("/proc/self/fd/" + std::to_string(descriptor));
-        }
-        return made;
-    }();
-    return paths;
-}
-
-// ---- the host's side
-
-// Knows every block: what is given back must be what was taken, with the same size.
-struct Host {
-    std::unordered_map<void*, size_t> blocks;
-    size_t allowed = SIZE_MAX;  // allocations until memory has run out
-
-    static void* allocate(size_t bytes, size_t alignment, void* user_data) {
-        if (user_data == nullptr) return nullptr;  // a struct that ended before it
-        auto& host = *static_cast<Host*>(user_data);
-        require(bytes > 0 && alignment > 0 && (alignment & (alignment - 1)) == 0, "the host was asked for no block");
-        if (host.allowed == 0 || bytes > (size_t{1} << 24)) return nullptr;
-        --host.allowed;
-        void* const block = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-        require(host.blocks.emplace(block, bytes).second, "a block twice");
-        return block;
-    }
-    static void release(void* block, size_t bytes, void* user_data) {
-        auto& host = *static_cast<Host*>(user_data);
-        const auto found = host.blocks.find(block);
-        require(found != host.blocks.end() && found->second == bytes, "the host got back what it never gave");
-        host.blocks.erase(found);
-        std::free(block);
-    }
-};
-
-struct Reader {
-    const std::byte* data;
-    size_t actual;
-    uint64_t claimed;
-    int32_t failing_call;  // -1: none
-
-    static int32_t read(uint64_t offset, void* buffer, size_t length, void* user_data) {
-        if (user_data == nullptr) return 1;
-        auto& reader = *static_cast<Reader*>(user_data);
-        require(offset <= reader.claimed && length <= reader.claimed - offset, "a read past the end of the file");
-        if (reader.failing_call >= 0 && reader.failing_call-- == 0) return 5;
-        if (offset > reader.actual || length > reader.actual - offset) return -1;
-        if (length != 0) std::memcpy(buffer, reader.data + offset, length);
-        return 0;
-    }
-};
-
-bool documented(quoin_status status) {
-    switch (status) {
-        case QUOIN_OK:
-        case QUOIN_ERROR_INVALID_ARGUMENT:
-        case QUOIN_ERROR_BUFFER_TOO_SMALL:
-        case QUOIN_ERROR_INVALID_STATE:
-        case QUOIN_ERROR_NOT_FOUND:
-        case QUOIN_ERROR_IO:
-        case QUOIN_ERROR_INVALID_MODEL:
-        case QUOIN_ERROR_UNSUPPORTED:
-        case QUOIN_ERROR_OUT_OF_MEMORY:
-        case QUOIN_ERROR_CONTEXT_FULL:
-        case QUOIN_CANCELLED: return true;
-        default: return false;  // "internal error", too: a defect by its definition
-    }
-}
-
-// One call of the library. A failure of our own before it makes sure that the sentence found afterwards is its own.
-template <class Function>
-quoin_status call(const Function& function) {
-    static const char kMarker[] = "no log level has the number -77";
-    require(quoin_log_set(-77, nullptr, nullptr) == QUOIN_ERROR_INVALID_ARGUMENT, "a log level of -77");
-    const quoin_status status = function();
-    require(documented(status), "an undocumented status");
-    const bool marked = std::strcmp(quoin_last_error(), kMarker) == 0;
-    require(status == QUOIN_OK ? marked : !marked && *quoin_last_error() != '\0',
-            status == QUOIN_OK ? "success changed the last error" : "a failure without a sentence");
-    return status;
-}
-
-// A call that makes an object; on failure its output must be what it was.
-template <class Object, class Function>
-Object* make(const Function& function) {
-    auto* const untouched = reinterpret_cast<Object*>(uintptr_t{0x5A5A5A50});
-    Object* made = untouched;
-    const quoin_status status = call([&] { return function(&made); });
-    if (status == QUOIN_OK) {
-        require(made != nullptr && made != untouched, "success without an object");
-        return made;
-    }
-    require(made == untouched, "a failed call wrote its output");
-    return nullptr;
-}
-
-// ---- what the program works on
-
-// Newest first, so that argument 0 is the object just made. From 128 on, and while there is none, the shared ones, that
-// every program finds; 255, and any where nothing is shared, is NULL.
-template <class Object>
-class Pool {
-public:
-    explicit Pool(void (*destroy)(Object*), std::vector<Object*> shared = {})
-        : destroy_(destroy), shared_(std::move(shared)) {}
-    void add(Object* object) {
-        if (object == nullptr) return;
-        objects_.push_back(object);
-        if (objects_.size() > 8) destroy_at(0);
-    }
-    Object* choose(Input& in) const {
-        const uint8_t choice = in.byte();
-        if (choice == 255) return nullptr;
-        if (objects_.empty() || choice >= 128) return shared_.empty() ? nullptr : shared_[choice % shared_.size()];
-        return objects_[objects_.size() - 1 - choice % objects_.size()];
-    }
-    void destroy(Input& in) {
-        const uint8_t choice = in.byte();
-        if (choice == 255 || objects_.empty()) {
-            destroy_(nullptr);
-        } else {
-            destroy_at(objects_.size() - 1 - choice % objects_.size());
-        }
-    }
-    const std::vector<Object*>& all() const { return objects_; }
-
-private:
-    void destroy_at(size_t index) {
-        destroy_(objects_[index]);
-        objects_.erase(objects_.begin() + static_cast<std::ptrdiff_t>(index));
-    }
-
-    void (*destroy_)(Object*);
-    const std::vector<Object*> shared_;
-    std::vector<Object*> objects_;
-};
-
-// Loaded once: loading costs more than all else that a program does. What programs load themselves is destroyed.
-struct Shared {
-    quoin_runtime* runtime;
-    std::vector<quoin_model*> models;
-    uint64_t memory_bytes;
-};
-
-const Shared& shared() {
-    // Never destroyed: at the end of the process LeakSanitizer looks after the destructors have run.
-    static const Shared& made = *new Shared([] {
-        Shared all{};
-        quoin_runtime_options options{};
-        options.struct_size = sizeof(options);
-        options.threads = 1;
-        all.runtime = make<quoin_runtime>([&](auto** out) { return quoin_runtime_create(&options, out); });
-        for (const std::string& path : model_paths()) {
-            all.models.push_back(make<quoin_model>([&](auto** out) {
-                return quoin_model_load_file(all.runtime, path.data(), path.size(), nullptr, out);
-            }));
-            require(all.models.back() != nullptr, "a model of the fuzz target does not load");
-        }
-        all.memory_bytes = quoin_runtime_memory_bytes(all.runtime);
-        return all;
-    }());
-    return made;
-}
+using namespace quoin::test;
 
 class Program {
 public:
@@ -429,6 +59,9 @@ private:
     void create_tensor(bool wrapped);
     void create_session();
     void use_session(Call operation);
+    void create_strings();
+    void create_sequence_of_tensors();
+    void profile();
     void describe();
     void ask_metadata();
     void ask_values();
@@ -449,6 +82,7 @@ private:
     Pool<quoin_sequence> sequences_{quoin_sequence_destroy};
     Pool<quoin_sampler> samplers_{quoin_sampler_destroy};
     Pool<quoin_tensor> tensors_{quoin_tensor_destroy};
+    Pool<quoin_value> values_{quoin_value_destroy};
     Pool<quoin_session> sessions_{quoin_session_destroy};
 };
 
@@ -825,26 +459,137 @@ void Program::create_session() {
     sessions_.add(make<quoin_session>([&](auto** out) { return quoin_session_create(model, options.get(), out); }));
 }
 
+// Every element is read; of strings every byte.
+void read_tensor(const quoin_tensor* tensor) {
+    double elements = 1;
+    for (int32_t axis = 0; axis < quoin_tensor_rank(tensor); ++axis) {
+        require(quoin_tensor_dims(tensor)[axis] >= 0, "a negative dim");
+        elements *= static_cast<double>(quoin_tensor_dims(tensor)[axis]);
+    }
+    volatile uint8_t sum = 0;
+    if (quoin_tensor_dtype(tensor) == QUOIN_DTYPE_STRING) {
+        require(quoin_tensor_data_const(tensor) == nullptr && quoin_tensor_byte_size(tensor) == 0, "bytes of strings");
+        for (size_t index = 0; index < static_cast<size_t>(elements); ++index) {
+            const char* text = nullptr;
+            size_t length = 0;
+            require(quoin_tensor_string(tensor, index, &text, &length) == QUOIN_OK, "a string that is not there");
+            for (size_t at = 0; at < length; ++at) sum = static_cast<uint8_t>(sum + static_cast<uint8_t>(text[at]));
+        }
+        return;
+    }
+    const auto* const bytes = static_cast<const uint8_t*>(quoin_tensor_data_const(tensor));
+    for (size_t at = 0; at < quoin_tensor_byte_size(tensor); ++at) sum = static_cast<uint8_t>(sum + bytes[at]);
+}
+
+void read_value(const quoin_value* value) {
+    const int32_t kind = quoin_value_kind(value);
+    require(kind >= QUOIN_VALUE_NONE && kind <= QUOIN_VALUE_MAP, "an unknown kind of value");
+    require((quoin_value_tensor(value) != nullptr) == (kind == QUOIN_VALUE_TENSOR), "a tensor where none is");
+    if (kind == QUOIN_VALUE_TENSOR) read_tensor(quoin_value_tensor(value));
+    const size_t count = quoin_value_count(value);
+    const quoin_value* item = nullptr;
+    for (size_t index = 0; index < count; ++index) {
+        require(quoin_value_item(value, index, &item) == QUOIN_OK && item != nullptr, "an item that is not there");
+        read_value(item);
+    }
+    item = nullptr;
+    require(call([&] { return quoin_value_item(value, count, &item); }) != QUOIN_OK && item == nullptr,
+            "an item behind the last");
+}
+
 void Program::use_session(Call operation) {
     quoin_session* const session = sessions_.choose(in_);
-    const size_t index = in_.byte() < 220 ? 0 : static_cast<size_t>(in_.number(1));
-    const quoin_tensor* output = nullptr;
+    const size_t index = in_.byte() < 220 ? in_.byte() % 4 : static_cast<size_t>(in_.number(1));
     switch (operation) {
         case Call::SetInput: call([&] { return quoin_session_set_input(session, index, tensors_.choose(in_)); }); break;
+        case Call::SetInputValue:
+            call([&] { return quoin_session_set_input_value(session, index, values_.choose(in_)); });
+            break;
         case Call::BindOutput:
             call([&] { return quoin_session_bind_output(session, index, tensors_.choose(in_)); });
             break;
         case Call::RunSession: call([&] { return quoin_session_run(session); }); break;
-        default:
-            if (call([&] { return quoin_session_output(session, index, &output); }) != QUOIN_OK) {
-                require(output == nullptr, "a failed call wrote its output");
-                break;
+        case Call::SessionOutput: {
+            const quoin_tensor* output = nullptr;
+            const quoin_status status = call([&] { return quoin_session_output(session, index, &output); });
+            require((status == QUOIN_OK) == (output != nullptr), "success without an output, or a failure with one");
+            if (output != nullptr) read_tensor(output);
+            break;
+        }
+        default: {
+            const quoin_value* output = nullptr;
+            const quoin_status status = call([&] { return quoin_session_output_value(session, index, &output); });
+            require((status == QUOIN_OK) == (output != nullptr), "success without an output, or a failure with one");
+            if (output != nullptr) read_value(output);
+        }
+    }
+}
+
+void Program::create_strings() {
+    const int32_t rank = in_.byte() < 240 ? in_.byte() % 3 : in_.number32(9);
+    std::vector<int64_t> dims(static_cast<size_t>(std::clamp(rank, 0, 16)));
+    double elements = 1;
+    for (int64_t& dim : dims) {
+        dim = in_.number(2);
+        elements *= static_cast<double>(dim);
+    }
+    if (elements > 64 && elements < 3e13) return;
+    const auto count = elements > 0 && elements <= 64 ? static_cast<size_t>(elements) : 0;
+    std::vector<std::string> texts(count);
+    std::vector<const char*> pointers(count + 1);
+    std::vector<size_t> lengths(count + 1);
+    for (size_t index = 0; index < count; ++index) {
+        texts[index] = in_.text(12);
+        pointers[index] = texts[index].c_str();
+        lengths[index] = in_.byte() % 2 == 0 ? texts[index].size() : QUOIN_STRLEN;
+    }
+    const uint8_t choice = in_.byte();
+    if (choice > 250 && count != 0) pointers[choice % count] = nullptr;
+    quoin_tensor* const tensor = make<quoin_tensor>([&](auto** out) {
+        return quoin_tensor_create_strings(rank, dims.data(), choice == 250 ? nullptr : pointers.data(),
+                                           choice % 3 == 0 ? nullptr : lengths.data(), out);
+    });
+    if (tensor != nullptr) read_tensor(tensor);
+    const char* text = nullptr;
+    size_t length = 0;
+    if (call([&] { return quoin_tensor_string(tensor, count, &text, &length); }) == QUOIN_OK) {
+        require(false, "a string behind the last");
+    }
+    tensors_.add(tensor);
+}
+
+void Program::create_sequence_of_tensors() {
+    std::vector<const quoin_tensor*> items(in_.byte() % 4);
+    for (const quoin_tensor*& item : items) item = tensors_.choose(in_);
+    const int32_t dtype = in_.number32(QUOIN_DTYPE_F32);
+    auto* const value = make<quoin_value>([&](auto** out) {
+        return quoin_value_create_sequence(dtype, items.empty() ? nullptr : items.data(), items.size(), out);
+    });
+    if (value != nullptr) read_value(value);
+    values_.add(value);
+}
+
+int32_t append_text_to(const char* bytes, size_t length, void* user_data) {
+    static_cast<std::string*>(user_data)->append(bytes, length);
+    return 0;
+}
+
+void Program::profile() {
+    quoin_session* const session = sessions_.choose(in_);
+    std::string text;
+    switch (in_.byte() % 4) {
+        case 0: call([&] { return quoin_session_profile_start(session); }); break;
+        case 1: call([&] { return quoin_session_profile_stop(session); }); break;
+        case 2:
+            if (call([&] { return quoin_session_profile_write(session, append_text_to, &text); }) == QUOIN_OK) {
+                require(text.starts_with('{') || text.starts_with('['), "a trace that is no JSON");
             }
-            const auto* const values = static_cast<const float*>(quoin_tensor_data_const(output));
-            const size_t count = quoin_tensor_byte_size(output) / sizeof(float);
-            require(quoin_tensor_rank(output) == 2 && quoin_tensor_dims(output)[0] > 0, "logits of another shape");
-            volatile float sum = 0;  // every value is read
-            for (size_t each = 0; each < count; ++each) sum = sum + values[each];
+            break;
+        default: {
+            const int32_t what = in_.byte() < 220 ? int32_t{QUOIN_DESCRIBE_PLAN} : in_.number32(1);
+            const int32_t format = in_.byte() % 3;
+            call([&] { return quoin_session_describe(session, what, format, append_text_to, &text); });
+        }
     }
 }
 
@@ -920,13 +665,14 @@ void Program::fill_structs() {
 }
 
 void Program::destroy() {
-    switch (in_.byte() % 7) {
+    switch (in_.byte() % 8) {
         case 0: sequences_.destroy(in_); break;
         case 1: contexts_.destroy(in_); break;
         case 2: models_.destroy(in_); break;
         case 3: runtimes_.destroy(in_); break;
         case 4: sessions_.destroy(in_); break;
         case 5: tensors_.destroy(in_); break;
+        case 6: values_.destroy(in_); break;
         default: samplers_.destroy(in_); break;
     }
 }
@@ -963,6 +709,11 @@ void Program::pass_nulls() {
         [&] { return quoin_model_output_find(model, nullptr, 3, &length); },
         [&] { return quoin_model_describe(model, 1, 1, nullptr, nullptr); },
         [] { return quoin_tensor_create(QUOIN_DTYPE_F32, 1, nullptr, nullptr); },
+        [] { return quoin_tensor_create_strings(0, nullptr, nullptr, nullptr, nullptr); },
+        [] { return quoin_value_create_sequence(QUOIN_DTYPE_F32, nullptr, 0, nullptr); },
+        [&] { return quoin_session_set_input_value(nullptr, 0, nullptr); },
+        [] { return quoin_session_output_value(nullptr, 0, nullptr); },
+        [] { return quoin_session_profile_write(nullptr, nullptr, nullptr); },
         [] { return quoin_tensor_wrap(nullptr, 0, QUOIN_DTYPE_F32, 0, nullptr, nullptr); },
         [&] { return quoin_session_create(model, nullptr, nullptr); },
         [&] { return quoin_tokenizer_encode(tokenizer, nullptr, 4, 0, nullptr, 0, nullptr); },
@@ -1027,9 +778,14 @@ void Program::step(Call operation) {
         case Call::WrapTensor: return create_tensor(true);
         case Call::CreateSession: return create_session();
         case Call::SetInput:
+        case Call::SetInputValue:
         case Call::BindOutput:
         case Call::RunSession:
-        case Call::SessionOutput: return use_session(operation);
+        case Call::SessionOutput:
+        case Call::SessionOutputValue: return use_session(operation);
+        case Call::CreateStrings: return create_strings();
+        case Call::CreateSequenceOfTensors: return create_sequence_of_tensors();
+        case Call::Profile: return profile();
         case Call::Describe: return describe();
         case Call::AskMetadata: return ask_metadata();
         case Call::AskValues: return ask_values();
@@ -1097,15 +853,16 @@ Program::~Program() {
     Input none(nullptr, 0);
     const auto any = [&] {
         return !(sequences_.all().empty() && contexts_.all().empty() && models_.all().empty() &&
-                 sessions_.all().empty() && tensors_.all().empty() && samplers_.all().empty());
+                 sessions_.all().empty() && tensors_.all().empty() && values_.all().empty() && samplers_.all().empty());
     };
     while (any()) {
-        switch (in_.byte() % 6) {
+        switch (in_.byte() % 7) {
             case 1: contexts_.destroy(none); break;
             case 2: models_.destroy(none); break;
             case 3: sessions_.destroy(none); break;
             case 4: tensors_.destroy(none); break;
             case 5: samplers_.destroy(none); break;
+            case 6: values_.destroy(none); break;
             default:
                 if (!sequences_.all().empty()) {
                     sequences_.destroy(none);
@@ -1115,6 +872,7 @@ Program::~Program() {
                     contexts_.destroy(none);
                     models_.destroy(none);
                     tensors_.destroy(none);
+                    values_.destroy(none);
                     samplers_.destroy(none);
                 }
         }
@@ -1136,7 +894,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (size == 0) return 0;
-    if (data[0] == quoin::test::kWholeModel) {
+    if (data[0] == kWholeModel) {
         Program(Input(nullptr, 0)).load_whole(data + 1, size - 1);
     } else {
         Program(Input(data, size)).run();

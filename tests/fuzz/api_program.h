@@ -42,6 +42,11 @@ enum class Call : uint8_t {
     PassNulls,
     AskNames,
     ReadTokens,
+    CreateStrings,
+    CreateSequenceOfTensors,
+    SetInputValue,
+    SessionOutputValue,
+    Profile,
     kCount
 };
 

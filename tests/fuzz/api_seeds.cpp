@@ -1,4 +1,6 @@
 // Writes the seed corpus of api_fuzz into a folder: api_seeds FOLDER
+#include <quoin/quoin.h>
+
 #include <array>
 #include <cstdio>
 #include <fstream>
@@ -11,6 +13,9 @@
 namespace {
 
 using quoin::test::Call;
+
+// Chooses the first of the five shared models: at least 128, and a multiple of five.
+constexpr uint8_t kFirstModel = 130;
 
 // Calls with the ordinary arguments, which are zeros; more of them than any call takes would be calls themselves, so
 // each call says how many.
@@ -35,7 +40,7 @@ private:
 
 Seed sequence_of(uint8_t model) {
     Seed seed;
-    seed.call(Call::CreateContext, {static_cast<uint8_t>(128 + model), 0, 0, 0, 0, 0})
+    seed.call(Call::CreateContext, {static_cast<uint8_t>(kFirstModel + model), 0, 0, 0, 0, 0})
         .call(Call::CreateSequence, {0, 0});
     return seed;
 }
@@ -65,7 +70,7 @@ int main(int argc, char** argv) {
             .call(Call::ReadTokens, {0, 0});
         save(("generate-" + std::to_string(model)).c_str(), seed.bytes());
     }
-    for (const auto model : std::to_array<uint8_t>({0, 1, 3})) {
+    for (const auto model : std::to_array<uint8_t>({0, 1, 3, 4})) {
         Seed seed;
         seed.call(Call::LoadFile, {0, 0, 0, 0, 0, 0, model})
             .text(Call::Encode, 0, "ab \xC3\xA9 a<x>b\n", {3, 0})
@@ -81,10 +86,26 @@ int main(int argc, char** argv) {
     session.call(Call::LoadReader, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
         .call(Call::CreateSession, {0, 0})
         .call(Call::WrapTensor, {0, 0, 0, 0, 0, 0, 3, 4, 5, 3, 0, 0})
-        .call(Call::SetInput, {0, 0, 0})
-        .call(Call::RunSession, {0, 0})
-        .call(Call::SessionOutput, {0, 0});
+        .call(Call::SetInput, {0, 0, 0, 0})
+        .call(Call::Profile, {0, 0})
+        .call(Call::RunSession, {0, 0, 0})
+        .call(Call::SessionOutput, {0, 0, 0})
+        .call(Call::Profile, {0, 2});
     save("session", session.bytes());
+    Seed values;
+    values.call(Call::CreateSession, {kFirstModel + 4, 0})
+        .call(Call::CreateStrings, {0, 1, 0, 1, 'x', 0, 2, 'y', 'z', 1, 1})
+        .call(Call::SetInput, {0, 0, 2, 0})
+        .call(Call::WrapTensor, {QUOIN_DTYPE_F32 + 20, 0, 0, 0, 22, 0, 1, 2, 0, 0})
+        .call(Call::SetInput, {0, 0, 0, 0})
+        .call(Call::SetInput, {0, 0, 1, 0})
+        .call(Call::CreateSequenceOfTensors, {2, 0, 0, 0})
+        .call(Call::SetInputValue, {0, 0, 3, 0})
+        .call(Call::RunSession, {0, 0, 0})
+        .call(Call::SessionOutputValue, {0, 0, 1})
+        .call(Call::SessionOutputValue, {0, 0, 2})
+        .call(Call::Profile, {0, 3, 0, 1});
+    save("values", values.bytes());
     Seed broken;
     broken.call(Call::CreateRuntime, {0, 0, 0, 5, 0, 40, 0, 0})
         .call(Call::LoadPatched, {0, 2, 9, 0, 7, 200, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})

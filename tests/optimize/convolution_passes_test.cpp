@@ -186,5 +186,32 @@ TEST_CASE("what the layout pass does not take keeps ONNX's order") {
     CHECK(log.says("its weight is no constant"));
 }
 
+TEST_CASE("transposed convolutions to a wanted shape and pools whose indices are read keep ONNX's order") {
+    PassGraph g;
+    const ValueId y = g.conv(g.input({1, 2, 6, 6}), 2, 4);
+    const std::vector<int64_t> two{2, 2};
+    g.graph.add_output(g.node(Op::ConvTranspose, {y, g.constant({4, 3, 2, 2})},
+                              {{"strides", two}, {"output_shape", std::vector<int64_t>{13, 13}}}));
+    const ValueId pooled = g.graph.add_value("pooled", DType::Undefined, std::nullopt);
+    const ValueId indices = g.graph.add_value("indices", DType::Undefined, std::nullopt);
+    g.graph.append_node({Op::MaxPool, "pool", {y}, {pooled, indices}, {{"kernel_shape", two}, {"strides", two}}});
+    g.graph.add_output(g.node(Op::MaxUnpool, {pooled, indices}, {{"kernel_shape", two}, {"strides", two}}));
+    const DebugLog log;
+    g.check_same_results(channels_last, 1e-4);
+    CHECK(g.count(Op::ConvTranspose) == 1);
+    CHECK(log.says("its padding follows from a wanted shape"));
+    CHECK(g.count(Op::MaxPool) == 1);
+    CHECK(log.says("its indices are wanted"));
+}
+
+TEST_CASE("a Resize of what nobody has moved moves nothing") {
+    PassGraph g;
+    const ValueId scales = g.constant(floats({4}, {1, 1, 2, 2}));
+    g.graph.add_output(
+        g.node(Op::Resize, {g.input({1, 3, 4, 5}), kNoValue, scales}, {{"mode", std::string("linear")}}));
+    g.check_same_results(channels_last, 0);
+    CHECK(g.ops() == Ops{Op::Resize});
+}
+
 }  // namespace
 }  // namespace quoin::test
