@@ -183,7 +183,9 @@ void Program::load_reader() {
     const std::vector<std::byte> bytes = chosen_model(in_.byte() % 2 != 0);
     const quoin_runtime* const runtime = runtimes_.choose(in_);
     Block<quoin_model_options> options = model_options();
-    const uint64_t claimed = static_cast<uint64_t>(in_.number(static_cast<int64_t>(bytes.size())));
+    // What would truly be read whole must stay small.
+    auto claimed = static_cast<uint64_t>(in_.number(static_cast<int64_t>(bytes.size())));
+    if (claimed > (1 << 20) && claimed <= uint64_t{1} << 41) claimed = bytes.size();
     Reader state{bytes.data(), bytes.size(), claimed, int32_t{in_.byte()} - 1};
     Block<quoin_reader> reader(in_, true);
     reader.set({0, claimed, in_.byte() < 250 ? Reader::read : nullptr, &state});
@@ -420,7 +422,8 @@ void Program::ask_tokens() {
 }
 
 void Program::create_tensor(bool wrapped) {
-    const int32_t dtype = in_.number32(QUOIN_DTYPE_I32) + (in_.byte() > 200 ? 100 : 0);
+    const int32_t number = in_.number32(QUOIN_DTYPE_I32);
+    const int32_t dtype = number < 100 && in_.byte() > 200 ? number + 100 : number;
     const int32_t rank = in_.byte() < 240 ? in_.number32(1) : 9;
     auto& dims = shapes_.emplace_back(static_cast<size_t>(std::clamp(rank, 0, 16)));
     double elements = 1;
