@@ -15,8 +15,9 @@ class QuoinConan(ConanFile):
     topics = ("inference", "llm", "gguf", "cpu")
     package_type = "library"
     settings = "os", "arch", "compiler", "build_type"
-    options = {"shared": [True, False], "fPIC": [True, False], "tools": [True, False]}
-    default_options = {"shared": False, "fPIC": True, "tools": False}
+    options = {"shared": [True, False], "fPIC": [True, False], "tools": [True, False], "with_onednn": [True, False],
+               "with_eigen": [True, False]}
+    default_options = {"shared": False, "fPIC": True, "tools": False, "with_onednn": False, "with_eigen": True}
     implements = ["auto_shared_fpic"]
     exports_sources = ("CMakeLists.txt", "LICENSE", "cmake/*", "include/*", "src/*", "capi/*", "examples/*")
 
@@ -29,6 +30,10 @@ class QuoinConan(ConanFile):
         self.requires("pcre2/[>=10.39 <11]")
         self.requires("protozero/[>=1.7 <2]", visible=False)
         self.requires("nlohmann_json/[>=3.11 <4]", visible=False)
+        if self.options.with_onednn:
+            self.requires("onednn/[>=2.6 <4]")
+        if self.options.with_eigen:
+            self.requires("eigen/[>=3.4 <4]", visible=False)
 
     def validate(self):
         check_min_cppstd(self, 20)
@@ -41,6 +46,8 @@ class QuoinConan(ConanFile):
         toolchain = CMakeToolchain(self)
         toolchain.cache_variables["QUOIN_BUILD_TESTS"] = False
         toolchain.cache_variables["QUOIN_BUILD_EXAMPLES"] = bool(self.options.tools)
+        toolchain.cache_variables["QUOIN_ONEDNN"] = "ON" if self.options.with_onednn else "OFF"
+        toolchain.cache_variables["QUOIN_EIGEN"] = "ON" if self.options.with_eigen else "OFF"
         toolchain.generate()
 
     def build(self):

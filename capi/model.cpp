@@ -1,5 +1,6 @@
 #include "handles.h"
 #include "llm/describe.h"
+#include "ops/providers.h"
 #include "runtime_of.h"
 #include "support.h"
 
@@ -21,12 +22,21 @@ Status read_load_options(const quoin_model_options* options, FileOptions& out) {
     std::string_view provider;
     QUOIN_RETURN_IF_ERROR(
         read_text(read.provider, read.provider == nullptr ? 0 : read.provider_length, "provider", provider));
-    if (provider == "reference") {
-        out.provider = Provider::Reference;
-    } else if (read.provider != nullptr && provider != "native") {
-        return error(StatusCode::InvalidArgument, "there is no provider '", provider,
-                     "'; known are native and reference");
+    if (read.provider != nullptr) {
+        const std::optional<Provider> found = provider_from_name(provider);
+        if (!found) {
+            return error(StatusCode::InvalidArgument, "there is no provider '", provider, "'; known are ",
+                         provider_names());
+        }
+        out.provider = *found;
     }
+    std::string_view arithmetic;
+    QUOIN_RETURN_IF_ERROR(
+        read_text(read.arithmetic, read.arithmetic == nullptr ? 0 : read.arithmetic_length, "arithmetic", arithmetic));
+    if (read.arithmetic != nullptr && arithmetic != "f32" && arithmetic != "bf16") {
+        return error(StatusCode::InvalidArgument, "there is no arithmetic '", arithmetic, "'; known are f32 and bf16");
+    }
+    out.arithmetic = arithmetic == "bf16" ? DType::BF16 : DType::F32;
     if (read.mmap_mode != QUOIN_MMAP_AUTO && read.mmap_mode != QUOIN_MMAP_NEVER) {
         return error(StatusCode::InvalidArgument, "mmap_mode = ", read.mmap_mode, " is none of QUOIN_MMAP_*");
     }

@@ -1,4 +1,4 @@
-# The libraries that Quoin links: quoin::pcre2, Threads::Threads.
+# The libraries that Quoin links: quoin::pcre2, Threads::Threads and, unless QUOIN_ONEDNN is off, quoin::onednn.
 # Installed with the package, because whoever links the static library must find them the same way.
 #
 # Distributions ship PCRE2 with a .pc file only (Debian), vcpkg and Conan with a CMake package of one name
@@ -69,3 +69,32 @@ endfunction()
 quoin_find_threads()
 quoin_find_library(pcre2 HEADER pcre2.h LIBRARY pcre2-8 MODULE libpcre2-8 PACKAGES PCRE2
                    TARGETS PCRE2::8BIT pcre2::pcre2)
+
+# oneDNN's own CMake package demands OpenCL of whoever asks for it, so its files are searched for. Not every oneDNN will
+# do: onednn_MISSING says why.
+function(quoin_find_onednn)
+    quoin_find_library(onednn HEADER dnnl.hpp LIBRARY dnnl MODULE dnnl PACKAGES "" TARGETS DNNL::dnnl)
+    if(NOT onednn_MISSING)
+        get_target_property(found quoin::onednn INTERFACE_LINK_LIBRARIES)
+        get_target_property(folders ${found} INTERFACE_INCLUDE_DIRECTORIES)
+        find_file(quoin_onednn_version oneapi/dnnl/dnnl_version.h PATHS ${folders})
+        find_file(quoin_onednn_config oneapi/dnnl/dnnl_config.h PATHS ${folders})
+        mark_as_advanced(quoin_onednn_version quoin_onednn_config)
+        file(STRINGS "${quoin_onednn_version}" lines REGEX "define DNNL_VERSION_(MAJOR|MINOR|PATCH) [0-9]+")
+        string(REGEX MATCHALL "[0-9]+" version "${lines}")
+        list(JOIN version "." version)
+        file(STRINGS "${quoin_onednn_config}" threads REGEX "define DNNL_CPU_THREADING_RUNTIME DNNL_RUNTIME_TBB")
+        if(version VERSION_LESS 2.6)
+            set(onednn_MISSING "oneDNN ${version} is too old: Quoin needs 2.6 or later.")
+        elseif(threads)
+            set(onednn_MISSING "this oneDNN uses TBB, which has no way to run on one thread: Quoin needs one with OpenMP.")
+        elseif(WIN32)
+            set(onednn_MISSING "Quoin does not work with oneDNN on Windows yet.")
+        endif()
+    endif()
+    set(onednn_MISSING "${onednn_MISSING}" PARENT_SCOPE)
+endfunction()
+
+if(QUOIN_ONEDNN)
+    quoin_find_onednn()
+endif()

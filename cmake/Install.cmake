@@ -36,6 +36,9 @@ endif()
 # What the static library needs is needed by everyone who links it, so there it is not private.
 set(quoin_pc_requires "libpcre2-8")
 set(quoin_pc_libs "${CMAKE_THREAD_LIBS_INIT}")
+if(quoin_with_onednn)
+    string(PREPEND quoin_pc_libs "-ldnnl ")  # it has no .pc file everywhere
+endif()
 foreach(library IN LISTS quoin_cxx_libraries)
     string(APPEND quoin_pc_libs " -l${library}")
 endforeach()

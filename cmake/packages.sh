@@ -53,5 +53,7 @@ want_build_packages() {
     want pkg-config "finds the libraries below" has_command pkg-config
     want libpcre2-dev "regular expressions of tokenizers" pkg-config --exists libpcre2-8
     want libprotozero-dev "reads ONNX files" test -f /usr/include/protozero/pbf_reader.hpp
+    want libdnnl-dev "convolutions, products of matrices, recurrent cells" test -f /usr/include/dnnl.hpp
+    want libeigen3-dev "the same where nothing faster takes them" pkg-config --exists eigen3
     want nlohmann-json3-dev "JSON, in descriptions of models" pkg-config --exists nlohmann_json
 }

@@ -3,7 +3,7 @@
 #
 #   tests/run.sh                 everything but tidy and tsan, which take long
 #   tests/run.sh --quick         the release build and its tests
-#   tests/run.sh PHASE...        some of: release asan tsan arm64 format tidy
+#   tests/run.sh PHASE...        some of: release plain asan tsan arm64 format tidy
 #
 # QUOIN_FUZZ_SECONDS (60)  time for each fuzz target      QUOIN_SHARED  folder of the shared test models
 # JOBS (processors)        things done at a time
@@ -18,12 +18,12 @@ phases=()
 for argument in "$@"; do
     case $argument in
     --quick) phases=(release) ;;
-    release | asan | tsan | arm64 | format | tidy) phases+=("$argument") ;;
+    release | plain | asan | tsan | arm64 | format | tidy) phases+=("$argument") ;;
     -h | --help) sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0" && exit 0 ;;
     *) echo "tests/run.sh: unknown argument '$argument' (see --help)" >&2 && exit 2 ;;
     esac
 done
-[ ${#phases[@]} -gt 0 ] || phases=(release format arm64 asan)
+[ ${#phases[@]} -gt 0 ] || phases=(release plain format arm64 asan)
 jobs=${JOBS:-$(nproc)}
 # Objects of one clone serve the next: nothing of them depends on where the folder lies.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
@@ -103,6 +103,8 @@ run_tests() { # PRESET [CTEST_OPTION...]: adds what CTest counted
 without_randomised_addresses=()
 
 phase_release() { build release && run_tests release; }
+# Without the libraries that are not needed.
+phase_plain() { build plain && run_tests plain -L "unit|conformance|models|install"; }
 phase_asan() { build asan && run_tests asan; }
 phase_tsan() {
     build tsan || return

@@ -252,10 +252,20 @@ typedef struct quoin_model_options {
     size_t struct_size;
     quoin_progress_callback progress;
     void* progress_user_data;
-    const char* provider;  // take this implementation for the heavy ops where it can: "native", "reference"; NULL: best
+    // Take this implementation for the heavy ops where it can: "native" (Quoin's kernels), "onednn", "eigen",
+    // "reference" (plain loops in double precision, slow); what it cannot do, the next best does. NULL: the environment
+    // variable QUOIN_PROVIDER or else the best for each op. QUOIN_ERROR_UNSUPPORTED when this build or the runtime's
+    // instruction set is without it.
+    const char* provider;
     size_t provider_length;
     int32_t mmap_mode;      // QUOIN_MMAP_*
     int32_t metadata_only;  // flag: no weights and no graph, only metadata and tokenizer; takes no time for any size
+    // "bf16": products with constant f32 weights (convolutions, where oneDNN takes them, and matrix products) are of
+    // numbers rounded to bf16, summed in f32: faster and less exact, so look at the results (quoin compare).
+    // QUOIN_ERROR_UNSUPPORTED where the CPU or the runtime's instruction set has no bf16 products. NULL or "f32": as the
+    // model says.
+    const char* arithmetic;
+    size_t arithmetic_length;
 } quoin_model_options;
 
 // The format is recognised by the content (GGUF in this release). A file without tensors, as vocabularies are

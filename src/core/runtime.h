@@ -10,9 +10,13 @@
 
 namespace quoin {
 
-// Who computes the heavy ops of a model. Each takes what it can; what it cannot goes to the next one that does.
+// Who computes the heavy ops of a model. Each takes what it can; what it cannot goes to the next one that does
+// (ops/providers.h has the order).
 enum class Provider : uint8_t {
+    Best,       // whoever was measured to be the fastest for the problem
     Native,     // own kernels for the instruction set
+    OneDnn,     // oneDNN, where the build has it
+    Eigen,      // Eigen, where the build has it
     Reference,  // plain loops in double precision on unrounded operands: slow, to check the others against
 };
 

@@ -410,7 +410,7 @@ void Planner::order_nodes() {
     }
 }
 
-// Lets an op write over its first input where nobody else reads that in the same epoch or later.
+// Lets an op write over its first input, or its residual, where nobody else reads that in the same epoch or later.
 void Planner::reuse_inputs() {
     std::vector<std::vector<NodeId>> readers(graph_.values().size());  // by root
     for (const NodeId id : order_) {
@@ -421,8 +421,10 @@ void Planner::reuse_inputs() {
     }
     for (const NodeId id : order_) {
         const Node& node = graph_.node(id);
-        if (!op_info(node.op).has(facts::in_place)) continue;
-        const ValueId from = root(node.inputs[0]);
+        const OpInfo& info = op_info(node.op);
+        const size_t input = info.has(facts::in_place_residual) ? 3 : 0;
+        if (!info.has(facts::in_place | facts::in_place_residual) || node.input(input) == kNoValue) continue;
+        const ValueId from = root(node.inputs[input]);
         const ValueId to = root(node.outputs[0]);
         Storage& source = storage_[static_cast<size_t>(from)];
         Storage& result = storage_[static_cast<size_t>(to)];

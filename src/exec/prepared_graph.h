@@ -23,6 +23,6 @@ struct PreparedGraph {
 using PreparedGraphPtr = std::shared_ptr<const PreparedGraph>;
 
 // The graph must have gone through optimize(). Unsupported names the node that no implementation takes.
-Result<PreparedGraphPtr> prepare(Graph graph, RuntimePtr runtime, Provider provider = Provider::Native);
+Result<PreparedGraphPtr> prepare(Graph graph, RuntimePtr runtime, Provider provider = Provider::Best);
 
 }  // namespace quoin

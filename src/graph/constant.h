@@ -14,6 +14,7 @@ enum class Layout : uint8_t {
     Plain,       // row-major, as in the file
     Panels,      // packed for Linear, see kernels/layout.h
     Transposed,  // row-major as in the file, but of the matrix with rows and columns exchanged; only until it is packed
+    Foreign,     // packed by another library, which alone knows how
 };
 
 // Cheap to copy; copies share the bytes. Exactly one of `source` and `tensor` holds them.

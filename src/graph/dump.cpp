@@ -38,6 +38,7 @@ std::string_view layout_name(Layout layout) {
         case Layout::Plain: return "";
         case Layout::Panels: return " panels";
         case Layout::Transposed: return " transposed";
+        case Layout::Foreign: return " foreign";
     }
     return "";
 }

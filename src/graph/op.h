@@ -24,6 +24,7 @@ inline constexpr uint32_t folds = 1U << 4;
 inline constexpr uint32_t shape_only = 1U << 5;
 inline constexpr uint32_t boxed = 1U << 6;
 inline constexpr uint32_t random = 1U << 7;
+inline constexpr uint32_t in_place_residual = 1U << 8;
 }  // namespace facts
 
 inline constexpr int32_t kMany = std::numeric_limits<int32_t>::max();

@@ -6,6 +6,8 @@
 namespace quoin {
 
 Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, const LoadOptions& options) {
+    QUOIN_ASSIGN_OR_RETURN(const Provider provider, effective_provider(options.provider, *runtime));
+    QUOIN_RETURN_IF_ERROR(check_arithmetic(options.arithmetic, *runtime));
     QUOIN_ASSIGN_OR_RETURN(LoadedModel loaded, load_model(source, options.folder));
     auto model = std::make_shared<Model>();
     model->runtime = runtime;
@@ -29,9 +31,9 @@ Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, const 
     }
     QUOIN_RETURN_IF_ERROR(with_context(infer_types(loaded.graph), source->name(), ": "));
     model->source_graph = dump(loaded.graph);
-    QUOIN_RETURN_IF_ERROR(
-        with_context(optimize(loaded.graph, {*runtime, options.provider, options.progress}), source->name(), ": "));
-    QUOIN_ASSIGN_OR_RETURN(model->prepared, prepare(std::move(loaded.graph), runtime, options.provider));
+    QUOIN_RETURN_IF_ERROR(with_context(
+        optimize(loaded.graph, {*runtime, provider, options.progress, options.arithmetic}), source->name(), ": "));
+    QUOIN_ASSIGN_OR_RETURN(model->prepared, prepare(std::move(loaded.graph), runtime, provider));
     return ModelPtr(std::move(model));
 }
 

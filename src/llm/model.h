@@ -31,9 +31,10 @@ struct Model {
 using ModelPtr = std::shared_ptr<const Model>;
 
 struct LoadOptions {
-    Provider provider = Provider::Native;
-    bool metadata_only = false;                        // keys and tokenizer; the model's kind is then Vocabulary
-    LoadProgress progress;                             // may be empty
+    Provider provider = Provider::Best;  // effective_provider() says who that is
+    DType arithmetic = DType::F32;       // or BF16, see OptimizeContext; Unsupported where nothing multiplies such
+    bool metadata_only = false;          // keys and tokenizer; the model's kind is then Vocabulary
+    LoadProgress progress;               // may be empty
     std::optional<ModelFolder> folder = std::nullopt;  // for models of several files
 };
 

@@ -17,4 +17,7 @@ std::string_view activation_name(ActivationKind kind);
 // InvalidModel when the name is unknown. `slopes` of PRelu are set by the op.
 Result<Activation> read_activation(const Node& node);
 
+// In double precision; `slope` is PRelu's.
+double activate(const Activation& activation, double x, double slope);
+
 }  // namespace quoin

@@ -1,17 +1,18 @@
 // ChannelsLastConv (quoin).
 //
 // ChannelsLastConv(x [N, spatial..., C], weight [OC, C / group, kernel...], bias [OC]?, residual [N, spatial..., OC]?,
-// slopes [OC]?) {strides, pads, dilations, auto_pad, group, activation...} -> [N, spatial..., OC]: ONNX Conv in f32 on
-// another order of axes, then activation(sum + bias + residual), or with residual_last activation(sum + bias) +
-// residual. One to three spatial axes; the weight is a constant that
-// pack_convolutions has packed. Dims of the residual may be 1 where those of the result are not.
+// slopes [OC]?) {strides, pads, dilations, auto_pad, group, activation..., provider} -> [N, spatial..., OC]: ONNX Conv
+// in f32 on another order of axes, then activation(sum + bias + residual), or with residual_last activation(sum + bias)
+// + residual. One to three spatial axes; the weight is a constant that pack_convolutions has packed for the provider. A
+// weight packed as bf16 stands for products of bf16 numbers, summed in f32. Dims of the residual may be 1 where those
+// of the result are not.
 #include "ops/channels_last_conv.h"
 
 #include <algorithm>
 
 #include "ops/activation.h"
-#include "ops/convolution_problem.h"
-#include "ops/op_kernel.h"
+#include "ops/convolution_provider.h"
+#include "ops/providers.h"
 
 namespace quoin {
 namespace {
@@ -28,9 +29,10 @@ bool is_residual(const std::vector<Dim>& residual, const std::vector<Dim>& resul
 }
 
 Status infer_convolution(InferContext& context) {
-    for (const size_t input : {0, 1, 2, 3, 4}) {
+    for (const size_t input : {0, 2, 3, 4}) {
         if (input < context.input_count()) QUOIN_RETURN_IF_ERROR(context.expect_dtype(input, {DType::F32}));
     }
+    QUOIN_RETURN_IF_ERROR(context.expect_dtype(1, {DType::F32, DType::BF16}));
     const std::optional<Shape> weight = known_shape(context.input(1));
     if (!weight || weight->rank() < 3) return context.fail("the weight is no constant of rank 3 to 5");
     QUOIN_ASSIGN_OR_RETURN(const ConvolutionProblem problem, read_convolution(context.node(), *weight));
@@ -54,37 +56,10 @@ Status infer_convolution(InferContext& context) {
 
 // ---- Run ------------------------------------------------------------------------------------------------------
 
-struct Epilogue {
-    Activation activation{};
-    bool residual_last = false;
-
-    // Pointers are for position 0 of this image and for the channels from `column` on.
-    FloatEpilogue at(const Arguments& arguments, int64_t image, int64_t column) const {
-        FloatEpilogue epilogue{};
-        epilogue.activation = activation;
-        epilogue.residual_last = residual_last;
-        const auto input = [&](size_t index) -> const TensorView* {
-            const bool given = index < arguments.inputs.size() && arguments.inputs[index].data != nullptr;
-            return given ? &arguments.inputs[index] : nullptr;
-        };
-        if (const TensorView* const bias = input(2)) epilogue.bias = bias->as<float>() + column;
-        if (const TensorView* const slopes = input(4)) epilogue.activation.slopes = slopes->as<float>() + column;
-        if (const TensorView* const residual = input(3)) {
-            const Shape& shape = residual->shape;
-            std::ranges::copy(position_strides(shape), epilogue.residual_stride);
-            for (size_t axis = 1; axis + 1 < shape.rank(); ++axis) {
-                if (shape[axis] == 1) epilogue.residual_stride[axis + 4 - shape.rank()] = 0;
-            }
-            const int64_t own = shape[0] == 1 ? 0 : image;
-            epilogue.residual = residual->as<float>() + own * positions_of(shape) * shape.back() + column;
-        }
-        return epilogue;
-    }
-};
-
 class Convolution final : public PreparedNode {
 public:
-    Convolution(const ConvolutionProblem& problem, const Epilogue& epilogue, const KernelTable& kernels, Isa isa)
+    Convolution(const ConvolutionProblem& problem, const ConvolutionEpilogue& epilogue, const KernelTable& kernels,
+                Isa isa)
         : problem_(problem), epilogue_(epilogue), kernel_(kernels.convolution_f32), isa_(isa) {}
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
@@ -125,14 +100,15 @@ public:
 
 private:
     ConvolutionProblem problem_;
-    Epilogue epilogue_;
+    ConvolutionEpilogue epilogue_;
     decltype(KernelTable::convolution_f32) kernel_;
     Isa isa_;
 };
 
 class Depthwise final : public PreparedNode {
 public:
-    Depthwise(const ConvolutionProblem& problem, const Epilogue& epilogue, const KernelTable& kernels, Isa isa)
+    Depthwise(const ConvolutionProblem& problem, const ConvolutionEpilogue& epilogue, const KernelTable& kernels,
+              Isa isa)
         : problem_(problem), epilogue_(epilogue), kernel_(kernels.depthwise_f32), isa_(isa) {}
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
@@ -165,37 +141,21 @@ public:
 
 private:
     ConvolutionProblem problem_;
-    Epilogue epilogue_;
+    ConvolutionEpilogue epilogue_;
     decltype(KernelTable::depthwise_f32) kernel_;
     Isa isa_;
 };
 
-Result<std::unique_ptr<PreparedNode>> prepare_convolution(const PrepareContext& context) {
-    const Constant* const weight = context.constant(1);
-    if (weight == nullptr) return context.fail(StatusCode::Unsupported, "the weight is no constant");
-    if (weight->layout() != Layout::Panels) return context.fail(StatusCode::Internal, "the weight was not packed");
-    QUOIN_ASSIGN_OR_RETURN(const ConvolutionProblem problem, read_convolution(context.node, weight->shape()));
-    Epilogue epilogue;
-    QUOIN_ASSIGN_OR_RETURN(epilogue.activation, read_activation(context.node));
-    epilogue.residual_last = context.node.integer("residual_last", 0) != 0;
-    std::unique_ptr<PreparedNode> prepared;
-    if (problem.is_depthwise()) {
-        prepared = std::make_unique<Depthwise>(problem, epilogue, context.kernels(), context.runtime.isa);
-    } else {
-        prepared = std::make_unique<Convolution>(problem, epilogue, context.kernels(), context.runtime.isa);
-    }
-    return prepared;
+// ---- The provider "native" ------------------------------------------------------------------------------------
+
+bool take_native(const ConvolutionQuery& query) {
+    return query.arithmetic == DType::F32;
 }
 
-}  // namespace
-
-Result<Constant> pack_convolution(const Runtime& runtime, const Constant& weight, int64_t group,
-                                  std::string_view name) {
+Result<Constant> pack_native(const ConvolutionQuery& query, const Constant& weight, std::string_view name) {
+    const Runtime& runtime = query.context.runtime;
     const Shape& shape = weight.shape();
-    if (weight.dtype() != DType::F32 || shape.rank() < 3 || group < 1 || shape[0] < group || shape[0] % group != 0) {
-        return error(StatusCode::InvalidModel, "tensor '", name, "' is no weight of a convolution in ", group,
-                     " groups");
-    }
+    const int64_t group = query.problem.group;
     QUOIN_ASSIGN_OR_RETURN(const Tensor src, weight.load());
     const float* const values = src.as<const float>().data();
     const int64_t columns = shape[0] / group;
@@ -226,6 +186,84 @@ Result<Constant> pack_convolution(const Runtime& runtime, const Constant& weight
     });
     weight.release_source(0, weight.byte_size());
     return Constant(packed, shape, Layout::Panels);
+}
+
+Result<std::unique_ptr<PreparedNode>> prepare_native(const ConvolutionQuery& query) {
+    const ConvolutionEpilogue epilogue{query.activation, query.residual_last};
+    const KernelTable& table = query.context.kernels();
+    const Isa isa = query.context.runtime.isa;
+    std::unique_ptr<PreparedNode> prepared;
+    if (query.problem.is_depthwise()) {
+        prepared = std::make_unique<Depthwise>(query.problem, epilogue, table, isa);
+    } else {
+        prepared = std::make_unique<Convolution>(query.problem, epilogue, table, isa);
+    }
+    return prepared;
+}
+
+// ---- The op ---------------------------------------------------------------------------------------------------
+
+Result<std::unique_ptr<PreparedNode>> prepare_convolution(const PrepareContext& context) {
+    const auto packed_by = provider_from_name(context.node.string("provider", ""));
+    const ConvolutionProvider* const provider = packed_by ? find_convolution(*packed_by) : nullptr;
+    if (provider == nullptr) return context.fail(StatusCode::Internal, "the weight was not packed");
+    QUOIN_ASSIGN_OR_RETURN(const ConvolutionQuery query, convolution_query(context));
+    return provider->prepare(query);
+}
+
+}  // namespace
+
+FloatEpilogue ConvolutionEpilogue::at(const Arguments& arguments, int64_t image, int64_t column) const {
+    FloatEpilogue epilogue{};
+    epilogue.activation = activation;
+    epilogue.residual_last = residual_last;
+    const auto input = [&](size_t index) -> const TensorView* {
+        const bool given = index < arguments.inputs.size() && arguments.inputs[index].data != nullptr;
+        return given ? &arguments.inputs[index] : nullptr;
+    };
+    if (const TensorView* const bias = input(2)) epilogue.bias = bias->as<float>() + column;
+    if (const TensorView* const slopes = input(4)) epilogue.activation.slopes = slopes->as<float>() + column;
+    if (const TensorView* const residual = input(3)) {
+        const Shape& shape = residual->shape;
+        std::ranges::copy(position_strides(shape), epilogue.residual_stride);
+        for (size_t axis = 1; axis + 1 < shape.rank(); ++axis) {
+            if (shape[axis] == 1) epilogue.residual_stride[axis + 4 - shape.rank()] = 0;
+        }
+        const int64_t own = shape[0] == 1 ? 0 : image;
+        epilogue.residual = residual->as<float>() + own * positions_of(shape) * shape.back() + column;
+    }
+    return epilogue;
+}
+
+extern const ConvolutionProvider kNativeConvolution{Provider::Native, take_native, pack_native, prepare_native};
+
+Result<ConvolutionQuery> convolution_query(const PrepareContext& context) {
+    const Constant* const weight = context.constant(1);
+    if (weight == nullptr) return context.fail(StatusCode::Unsupported, "the weight is no constant");
+    ConvolutionQuery query{.context = context};
+    QUOIN_ASSIGN_OR_RETURN(query.problem, read_convolution(context.node, weight->shape()));
+    QUOIN_ASSIGN_OR_RETURN(query.activation, read_activation(context.node));
+    query.residual_last = context.node.integer("residual_last", 0) != 0;
+    query.arithmetic = weight->dtype();
+    return query;
+}
+
+Result<PackedConvolution> pack_convolution(const PrepareContext& context, bool bf16) {
+    const Constant* const weight = context.constant(1);
+    const std::string& name = context.graph.value(context.node.inputs[1]).name;
+    if (weight == nullptr || weight->dtype() != DType::F32 || weight->shape().rank() < 3) {
+        return error(StatusCode::InvalidModel, "tensor '", name, "' is no weight of a convolution");
+    }
+    QUOIN_ASSIGN_OR_RETURN(ConvolutionQuery query, convolution_query(context));
+    if (bf16) query.arithmetic = DType::BF16;
+    const ConvolutionProvider* provider = choose_convolution(query);
+    if (provider == nullptr) {
+        query.arithmetic = DType::F32;
+        provider = choose_convolution(query);
+    }
+    if (provider == nullptr) return context.fail(StatusCode::Unsupported, "no provider takes it");
+    QUOIN_ASSIGN_OR_RETURN(Constant packed, provider->pack(query, *weight, name));
+    return PackedConvolution{std::move(packed), provider->provider};
 }
 
 extern const OpImplementation kChannelsLastConvOp{infer_convolution, prepare_convolution};

@@ -81,12 +81,11 @@ private:
 
 Status run_tasks(const PreparedNode& prepared, std::span<const TensorView> inputs, std::span<const TensorView> outputs,
                  const Runtime& runtime) {
-    Arguments arguments{inputs, outputs, {}};
-    QUOIN_ASSIGN_OR_RETURN(arguments.work, prepared.plan(arguments, 1));
-    QUOIN_ASSIGN_OR_RETURN(
-        const Buffer scratch,
-        Buffer::allocate(runtime.memory, static_cast<size_t>(arguments.work.scratch_bytes), "scratch"));
-    for (int64_t task = 0; task < arguments.work.tasks; ++task) {
+    QUOIN_ASSIGN_OR_RETURN(const Work work, prepared.plan({inputs, outputs, {}}, 1));
+    const Arguments arguments{inputs, outputs, work};
+    QUOIN_ASSIGN_OR_RETURN(const Buffer scratch,
+                           Buffer::allocate(runtime.memory, static_cast<size_t>(work.scratch_bytes), "scratch"));
+    for (int64_t task = 0; task < work.tasks; ++task) {
         QUOIN_RETURN_IF_ERROR(prepared.run(arguments, task, scratch.data()));
     }
     return {};

@@ -16,13 +16,13 @@
 
 #include "ops/activation.h"
 #include "ops/channels_last_conv.h"
-#include "ops/convolution_problem.h"
-#include "ops/op_kernel.h"
+#include "ops/convolution_provider.h"
+#include "ops/providers.h"
 
 namespace quoin {
 namespace {
 
-enum Input : size_t { kX, kWeight, kScales, kBias, kWeightZeros, kFloatBias, kXScale, kXZero };
+using namespace integer_conv;
 
 DType result_type(const Node& node) {
     return dtype_from_number(static_cast<uint32_t>(node.integer("to", 0))).value_or(DType::Undefined);
@@ -69,18 +69,17 @@ Status infer_integer_convolution(InferContext& context) {
 
 class IntegerConvolution final : public PreparedNode {
 public:
-    IntegerConvolution(const ConvolutionProblem& problem, const Node& node, const Activation& activation,
-                       const KernelTable& kernels, Isa isa)
-        : problem_(problem),
-          activation_(activation),
-          to_(result_type(node)),
-          x_zero_point_(static_cast<int32_t>(node.integer("x_zero_point", 0))),
-          zero_point_(static_cast<int32_t>(node.integer("zero_point", 0))),
-          lowest_(static_cast<int32_t>(std::max<int64_t>(node.integer("lowest", least()), least()))),
-          highest_(static_cast<int32_t>(std::min<int64_t>(node.integer("highest", most()), most()))),
-          convolution_(kernels.convolution_integer),
-          depthwise_(kernels.depthwise_integer),
-          isa_(isa) {}
+    explicit IntegerConvolution(const IntegerConvolutionQuery& query)
+        : problem_(query.problem),
+          activation_(query.activation),
+          to_(query.to),
+          x_zero_point_(static_cast<int32_t>(query.context.node.integer("x_zero_point", 0))),
+          zero_point_(query.zero_point),
+          lowest_(query.lowest),
+          highest_(query.highest),
+          convolution_(query.context.kernels().convolution_integer),
+          depthwise_(query.context.kernels().depthwise_integer),
+          isa_(query.context.runtime.isa) {}
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
         const Shape& dst = arguments.outputs[0].shape;
@@ -140,8 +139,6 @@ public:
     }
 
 private:
-    int64_t least() const { return to_ == DType::U8 ? 0 : -128; }
-    int64_t most() const { return to_ == DType::U8 ? 255 : 127; }
     int64_t scales_bytes() const { return (problem_.columns * problem_.group * 4 + 63) / 64 * 64; }
 
     static const TensorView* input(const Arguments& arguments, size_t index) {
@@ -196,27 +193,17 @@ private:
     Isa isa_;
 };
 
-Result<std::unique_ptr<PreparedNode>> prepare_integer_convolution(const PrepareContext& context) {
-    const Constant* const weight = context.constant(kWeight);
-    if (weight == nullptr) return context.fail(StatusCode::Unsupported, "the weight is no constant");
-    if (weight->layout() != Layout::Panels) return context.fail(StatusCode::Internal, "the weight was not packed");
-    QUOIN_ASSIGN_OR_RETURN(const ConvolutionProblem problem, read_convolution(context.node, weight->shape()));
-    QUOIN_ASSIGN_OR_RETURN(const Activation activation, read_activation(context.node));
-    return std::unique_ptr<PreparedNode>(std::make_unique<IntegerConvolution>(problem, context.node, activation,
-                                                                              context.kernels(), context.runtime.isa));
+// ---- The provider "native" ------------------------------------------------------------------------------------
+
+bool take_native(const IntegerConvolutionQuery& /*query*/) {
+    return true;
 }
 
-}  // namespace
-
-Result<Constant> pack_integer_convolution(const Runtime& runtime, const Constant& weight, int64_t group,
-                                          std::string_view name) {
+Result<Constant> pack_native(const IntegerConvolutionQuery& query, const Constant& weight, std::string_view name) {
+    const Runtime& runtime = query.context.runtime;
     const Shape& shape = weight.shape();
+    const int64_t group = query.problem.group;
     const bool is_signed = weight.dtype() == DType::I8;
-    if ((!is_signed && weight.dtype() != DType::U8) || shape.rank() < 2 || group < 1 || shape[0] < group ||
-        shape[0] % group != 0) {
-        return error(StatusCode::InvalidModel, "tensor '", name, "' is no 8-bit weight of a convolution in ", group,
-                     " groups");
-    }
     QUOIN_ASSIGN_OR_RETURN(const Tensor src, weight.load());
     const int64_t columns = shape[0] / group;
     const int64_t channels = shape[1];
@@ -245,6 +232,54 @@ Result<Constant> pack_integer_convolution(const Runtime& runtime, const Constant
     }
     weight.release_source(0, weight.byte_size());
     return Constant(packed, shape, Layout::Panels);
+}
+
+Result<std::unique_ptr<PreparedNode>> prepare_native(const IntegerConvolutionQuery& query) {
+    return std::unique_ptr<PreparedNode>(std::make_unique<IntegerConvolution>(query));
+}
+
+// ---- The op ---------------------------------------------------------------------------------------------------
+
+Result<IntegerConvolutionQuery> query_of(const PrepareContext& context) {
+    const Constant* const weight = context.constant(kWeight);
+    if (weight == nullptr) return context.fail(StatusCode::Unsupported, "the weight is no constant");
+    const Node& node = context.node;
+    IntegerConvolutionQuery query{.context = context};
+    QUOIN_ASSIGN_OR_RETURN(query.problem, read_convolution(node, weight->shape()));
+    QUOIN_ASSIGN_OR_RETURN(query.activation, read_activation(node));
+    query.to = result_type(node);
+    query.zero_point = static_cast<int32_t>(node.integer("zero_point", 0));
+    const int64_t least = query.to == DType::U8 ? 0 : -128;
+    const int64_t most = query.to == DType::U8 ? 255 : 127;
+    query.lowest = static_cast<int32_t>(std::max(node.integer("lowest", least), least));
+    query.highest = static_cast<int32_t>(std::min(node.integer("highest", most), most));
+    return query;
+}
+
+Result<std::unique_ptr<PreparedNode>> prepare_integer_convolution(const PrepareContext& context) {
+    const auto packed_by = provider_from_name(context.node.string("provider", ""));
+    const IntegerConvolutionProvider* const provider = packed_by ? find_integer_convolution(*packed_by) : nullptr;
+    if (provider == nullptr) return context.fail(StatusCode::Internal, "the weight was not packed");
+    QUOIN_ASSIGN_OR_RETURN(const IntegerConvolutionQuery query, query_of(context));
+    return provider->prepare(query);
+}
+
+}  // namespace
+
+extern const IntegerConvolutionProvider kNativeIntegerConvolution{Provider::Native, take_native, pack_native,
+                                                                  prepare_native};
+
+Result<PackedConvolution> pack_integer_convolution(const PrepareContext& context) {
+    const Constant* const weight = context.constant(kWeight);
+    const std::string& name = context.graph.value(context.node.inputs[kWeight]).name;
+    if (weight == nullptr || (weight->dtype() != DType::I8 && weight->dtype() != DType::U8)) {
+        return error(StatusCode::InvalidModel, "tensor '", name, "' is no 8-bit weight of a convolution");
+    }
+    QUOIN_ASSIGN_OR_RETURN(const IntegerConvolutionQuery query, query_of(context));
+    const IntegerConvolutionProvider* const provider = choose_integer_convolution(query);
+    if (provider == nullptr) return context.fail(StatusCode::Unsupported, "no provider takes it");
+    QUOIN_ASSIGN_OR_RETURN(Constant packed, provider->pack(query, *weight, name));
+    return PackedConvolution{std::move(packed), provider->provider};
 }
 
 extern const OpImplementation kChannelsLastIntegerConvOp{infer_integer_convolution, prepare_integer_convolution};

@@ -9,6 +9,7 @@
 #include "ops/matmul_rules.h"
 #include "ops/node_attributes.h"
 #include "ops/op_kernel.h"
+#include "ops/product_provider.h"
 #include "ops/widened.h"
 
 namespace quoin {
@@ -333,21 +334,34 @@ private:
     Isa isa_;
 };
 
-bool is_f32(const PrepareContext& context) {
-    return context.graph.value(context.node.inputs[0]).dtype == DType::F32;
+bool take_native(const ProductQuery& query) {
+    return query.dtype == DType::F32;
+}
+
+Result<std::unique_ptr<PreparedNode>> prepare_native(const ProductQuery& query) {
+    const PrepareContext& context = query.context;
+    return std::unique_ptr<PreparedNode>(
+        std::make_unique<FloatProduct>(context.kernels().matmul_f32, query.transposed, context.runtime.isa));
+}
+
+DType product_dtype(const PrepareContext& context) {
+    return context.graph.value(context.node.inputs[0]).dtype;
 }
 
 Result<std::unique_ptr<PreparedNode>> prepare_matmul(const PrepareContext& context) {
-    if (!is_f32(context)) return std::unique_ptr<PreparedNode>();
-    return std::unique_ptr<PreparedNode>(
-        std::make_unique<FloatProduct>(context.kernels().matmul_f32, false, context.runtime.isa));
+    const DType dtype = product_dtype(context);
+    if (dtype != DType::F32 && dtype != DType::F64) return std::unique_ptr<PreparedNode>();
+    return prepare_product({context, dtype, false});
 }
 
 // Null where A is transposed or something is scaled, or C is more than a bias.
 Result<std::unique_ptr<PreparedNode>> prepare_gemm(const PrepareContext& context) {
     std::unique_ptr<PreparedNode> none;
     const Node& node = context.node;
-    if (!is_f32(context) || node.integer("transA", 0) != 0 || node.number("alpha", 1.0) != 1) return none;
+    const DType dtype = product_dtype(context);
+    if ((dtype != DType::F32 && dtype != DType::F64) || node.integer("transA", 0) != 0 ||
+        node.number("alpha", 1.0) != 1)
+        return none;
     if (node.input(2) != kNoValue) {
         const auto& c = context.graph.value(node.inputs[2]).dims;
         const auto& y = context.graph.value(node.outputs[0]).dims;
@@ -355,12 +369,12 @@ Result<std::unique_ptr<PreparedNode>> prepare_gemm(const PrepareContext& context
                           (c->size() == 1 || c->front().size == 1);
         if (!bias || node.number("beta", 1.0) != 1) return none;
     }
-    return std::unique_ptr<PreparedNode>(std::make_unique<FloatProduct>(
-        context.kernels().matmul_f32, node.integer("transB", 0) != 0, context.runtime.isa));
+    return prepare_product({context, dtype, node.integer("transB", 0) != 0});
 }
 
 }  // namespace
 
+extern const ProductProvider kNativeProduct{Provider::Native, take_native, prepare_native};
 extern const OpImplementation kMatMulOp{infer_matmul, prepare_matmul, compute_matmul};
 extern const OpImplementation kGemmOp{infer_gemm, prepare_gemm, compute_gemm};
 

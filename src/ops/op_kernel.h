@@ -111,6 +111,15 @@ struct TensorView {
     int64_t elements() const { return rows() * columns(); }
 };
 
+// What an op made for the shapes of one plan: primitives of a library and the like. Shared by the tasks of a step.
+class PlannedState {
+public:
+    PlannedState() = default;
+    PlannedState(const PlannedState&) = delete;
+    PlannedState& operator=(const PlannedState&) = delete;
+    virtual ~PlannedState() = default;
+};
+
 // How a step is cut into tasks, fixed when the program is planned. Results never depend on it.
 struct Work {
     int64_t tasks = 1;
@@ -119,12 +128,13 @@ struct Work {
     // So little work that every thread had better do all of it for itself than wait for the others at a barrier. A
     // wish: the planner grants it where the results can have a copy for each thread.
     bool replicated = false;
+    std::shared_ptr<const PlannedState> state = nullptr;
 };
 
 struct Arguments {
     std::span<const TensorView> inputs;  // a left-out input has null data and dtype Undefined
     std::span<const TensorView> outputs;
-    Work work;
+    const Work& work;
 };
 
 // One node made ready: constants packed, implementation chosen. Immutable, run by many threads at once.
@@ -135,7 +145,8 @@ public:
     PreparedNode& operator=(const PreparedNode&) = delete;
     virtual ~PreparedNode() = default;
 
-    // Cuts the work for these shapes and this many threads. `arguments.work` is not read.
+    // Cuts the work for these shapes and this many threads. `arguments.work` is not read. No more threads than these
+    // run tasks of one plan at the same time.
     virtual Result<Work> plan(const Arguments& arguments, int threads) const = 0;
     // Does one task. `scratch` has work.scratch_bytes bytes, aligned to 64, contents undefined.
     virtual Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const = 0;

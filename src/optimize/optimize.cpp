@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include "core/log.h"
 #include "ops/op_kernel.h"
+#include "ops/providers.h"
 #include "optimize/passes.h"
 
 namespace quoin {
@@ -44,10 +46,32 @@ constexpr std::array kPasses = {
     Pass{"fuse_gate_quantization", fuse_gate_quantization},
     Pass{"fuse_rotary_update", fuse_rotary_update},
     Pass{"pack_convolutions", pack_convolutions},
+    Pass{"round_weights", round_weights},
     Pass{"pack_weights", pack_weights},
 };
 
 }  // namespace
+
+Result<Provider> effective_provider(Provider wanted, const Runtime& runtime) {
+    if (wanted == Provider::Best) {
+        if (const char* const name = std::getenv("QUOIN_PROVIDER"); name != nullptr && *name != '\0') {
+            const std::optional<Provider> found = provider_from_name(name);
+            if (!found) {
+                return error(StatusCode::InvalidArgument, "QUOIN_PROVIDER: there is no provider '", name,
+                             "'; known are ", provider_names());
+            }
+            wanted = *found;
+        }
+    }
+    QUOIN_RETURN_IF_ERROR(check_provider(wanted, runtime));
+    return wanted;
+}
+
+Status check_arithmetic(DType arithmetic, const Runtime& runtime) {
+    if (arithmetic != DType::BF16 || runtime.isa == Isa::Avx512Vnni) return {};
+    return error(StatusCode::Unsupported, "the instruction set ", isa_name(runtime.isa),
+                 " has no products of bf16 numbers");
+}
 
 Status optimize(Graph& graph, const OptimizeContext& context) {
     QUOIN_RETURN_IF_ERROR(verify(graph));

@@ -39,8 +39,9 @@ public:
         for (size_t index = 0; index < captures_; ++index) QUOIN_RETURN_IF_ERROR(type_capture(index, context));
         for (Graph& body : graphs_) {
             QUOIN_RETURN_IF_ERROR(with_context(type_inputs(body), "in a body of node '", node_.name, "': "));
-            QUOIN_RETURN_IF_ERROR(with_context(optimize(body, {context.runtime, context.provider, {}}),
-                                               "in a body of node '", node_.name, "': "));
+            QUOIN_RETURN_IF_ERROR(
+                with_context(optimize(body, {context.runtime, context.provider, {}, context.arithmetic}),
+                             "in a body of node '", node_.name, "': "));
         }
         drop_captures();
         size_t next = 0;

@@ -2,36 +2,78 @@
 #include <utility>
 
 #include "ops/channels_last_conv.h"
+#include "ops/providers.h"
 #include "optimize/passes.h"
 
 namespace quoin {
+namespace {
+
+const Constant* weight_of(const Graph& graph, const Node& node) {
+    const auto& constant = graph.value(node.inputs[1]).constant;
+    return constant ? &*constant : nullptr;
+}
+
+class Packer {
+public:
+    Packer(Graph& graph, const OptimizeContext& context) : graph_(graph), context_(context) {}
+
+    Status pack(Node& node) {
+        const ValueId weight = node.inputs[1];
+        if (weight_of(graph_, node) == nullptr) {
+            return error(StatusCode::Internal, "node '", node.name, "' has no constant weight");
+        }
+        switch (node.op) {
+            case Op::ChannelsLastConvTranspose: {
+                QUOIN_ASSIGN_OR_RETURN(Constant packed,
+                                       pack_transposed_convolution(context_.runtime, *weight_of(graph_, node), node));
+                node.inputs[1] = add(weight, std::move(packed));
+                return {};
+            }
+            default: return pack_by_provider(node);
+        }
+    }
+
+private:
+    ValueId add(ValueId weight, Constant packed) {
+        const std::string name = graph_.value(weight).name + ".panels";
+        return graph_.add_constant(name, std::move(packed));
+    }
+
+    Status pack_by_provider(Node& node) {
+        const PrepareContext prepare{graph_, node, context_.runtime, context_.provider};
+        QUOIN_ASSIGN_OR_RETURN(PackedConvolution packed,
+                               node.op == Op::ChannelsLastConv
+                                   ? pack_convolution(prepare, context_.arithmetic == DType::BF16)
+                                   : pack_integer_convolution(prepare));
+        // Panels depend on the groups alone, so convolutions may share them.
+        const auto key = std::pair(node.inputs[1], node.integer("group", 1));
+        const bool panels = packed.weight.layout() == Layout::Panels;
+        node.attributes.emplace_back("provider", std::string(provider_name(packed.provider)));
+        if (panels && panels_.contains(key)) {
+            node.inputs[1] = panels_[key];
+            return {};
+        }
+        node.inputs[1] = add(key.first, std::move(packed.weight));
+        if (panels) panels_[key] = node.inputs[1];
+        return {};
+    }
+
+    Graph& graph_;
+    const OptimizeContext& context_;
+    std::map<std::pair<ValueId, int64_t>, ValueId> panels_;  // of a weight in so many groups
+};
+
+}  // namespace
 
 Status pack_convolutions(Graph& graph, const OptimizeContext& context) {
-    // Convolutions may share a weight, but not with other groups.
-    std::map<std::pair<ValueId, int64_t>, ValueId> packed;
+    Packer packer(graph, context);
     std::vector<Node> nodes = graph.nodes();
     for (Node& node : nodes) {
-        if (node.op == Op::ChannelsLastConvTranspose) {
-            const Value& weight = graph.value(node.inputs[1]);
-            if (!weight.constant) return error(StatusCode::Internal, "node '", node.name, "' has no constant weight");
-            const std::string name = weight.name + ".panels";
-            QUOIN_ASSIGN_OR_RETURN(Constant constant,
-                                   pack_transposed_convolution(context.runtime, *weight.constant, node));
-            node.inputs[1] = graph.add_constant(name, std::move(constant));
+        if (node.op != Op::ChannelsLastConv && node.op != Op::ChannelsLastConvTranspose &&
+            node.op != Op::ChannelsLastIntegerConv) {
             continue;
         }
-        const bool integer = node.op == Op::ChannelsLastIntegerConv;
-        if (node.op != Op::ChannelsLastConv && !integer) continue;
-        const auto key = std::pair(node.inputs[1], node.integer("group", 1));
-        if (!packed.contains(key)) {
-            const Value& weight = graph.value(key.first);
-            if (!weight.constant) return error(StatusCode::Internal, "node '", node.name, "' has no constant weight");
-            const auto pack = integer ? pack_integer_convolution : pack_convolution;
-            QUOIN_ASSIGN_OR_RETURN(Constant constant, pack(context.runtime, *weight.constant, key.second, weight.name));
-            const std::string name = weight.name + ".panels";
-            packed[key] = graph.add_constant(name, std::move(constant));
-        }
-        node.inputs[1] = packed[key];
+        QUOIN_RETURN_IF_ERROR(packer.pack(node));
     }
     graph.set_nodes(std::move(nodes));
     return remove_dead_nodes(graph, context);

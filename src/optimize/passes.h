@@ -58,6 +58,8 @@ Status fuse_norm_quantization(Graph& graph, const OptimizeContext& context);
 Status fuse_gate_quantization(Graph& graph, const OptimizeContext& context);
 // CacheUpdate(cache, RotaryEmbedding(x, cos, sin), ...) becomes CacheUpdate(cache, x, ..., cos, sin).
 Status fuse_rotary_update(Graph& graph, const OptimizeContext& context);
+// With bf16 arithmetic, f32 weights of Linear and GatedLinear become bf16 ones.
+Status round_weights(Graph& graph, const OptimizeContext& context);
 // Drops nodes that no output needs, then the values of constants that nobody reads any more.
 Status remove_dead_nodes(Graph& graph, const OptimizeContext& context);
 // Brings every constant into memory; weights of Linear and GatedLinear into panels. Reports progress.

@@ -41,7 +41,7 @@ LAYOUT_FIELD(quoin_limits, int8_operations_per_second, 16, 8);
 LAYOUT_FIELD(quoin_limits, f32_operations_per_second, 24, 8);
 LAYOUT_FIELD(quoin_limits, bf16_operations_per_second, 32, 8);
 
-LAYOUT_SIZE(quoin_model_options, 48);
+LAYOUT_SIZE(quoin_model_options, 64);
 LAYOUT_FIELD(quoin_model_options, struct_size, 0, 8);
 LAYOUT_FIELD(quoin_model_options, progress, 8, 8);
 LAYOUT_FIELD(quoin_model_options, progress_user_data, 16, 8);
@@ -49,6 +49,8 @@ LAYOUT_FIELD(quoin_model_options, provider, 24, 8);
 LAYOUT_FIELD(quoin_model_options, provider_length, 32, 8);
 LAYOUT_FIELD(quoin_model_options, mmap_mode, 40, 4);
 LAYOUT_FIELD(quoin_model_options, metadata_only, 44, 4);
+LAYOUT_FIELD(quoin_model_options, arithmetic, 48, 8);
+LAYOUT_FIELD(quoin_model_options, arithmetic_length, 56, 8);
 
 LAYOUT_SIZE(quoin_reader, 32);
 LAYOUT_FIELD(quoin_reader, struct_size, 0, 8);

@@ -67,12 +67,17 @@ inline TensorView view_of(const Tensor& tensor) {
 
 struct RunOptions {
     RuntimePtr runtime = make_runtime();
-    Provider provider = Provider::Native;
+    Provider provider = Provider::Best;
 };
 
 inline Result<PreparedGraphPtr> make_ready(Graph graph, const RunOptions& options = {}) {
-    QUOIN_RETURN_IF_ERROR(optimize(graph, {*options.runtime, options.provider, {}}));
-    return prepare(std::move(graph), options.runtime, options.provider);
+    Provider provider = options.provider;
+    // QUOIN_PROVIDER may ask for one that takes no part in lower instruction sets.
+    if (provider != Provider::Best || options.runtime->isa == detected_isa()) {
+        QUOIN_ASSIGN_OR_RETURN(provider, effective_provider(provider, *options.runtime));
+    }
+    QUOIN_RETURN_IF_ERROR(optimize(graph, {*options.runtime, provider, {}}));
+    return prepare(std::move(graph), options.runtime, provider);
 }
 
 // The outputs of one run of the optimized graph.

@@ -31,8 +31,8 @@ FOREIGN = [
     (r"\w*intrin\.h|arm_\w+\.h", ["src/kernels/", "src/core/cpu_info.cpp", "src/core/team.cpp"]),  # team: pause
     (r"cpuid\.h", ["src/kernels/", "src/core/cpu_info.cpp"]),
     (r"omp\.h", ["src/core/team.cpp"]),
-    (r"Eigen/.*", []),
-    (r"(dnnl|oneapi/dnnl/dnnl)\w*\.(h|hpp)", []),
+    (r"Eigen/.*", ["src/ops/eigen.cpp"]),
+    (r"(dnnl|oneapi/dnnl/dnnl)\w*\.(h|hpp)", ["src/ops/onednn.cpp"]),
     (r"nlohmann/.*", ["src/llm/describe.cpp", "examples/"]),
     (r"httplib\.h", ["examples/"]),
     (r"(png|jpeglib)\.h", ["examples/vision/image.c"]),

@@ -1,0 +1,398 @@
+// ChannelsLastConv and ChannelsLastIntegerConv by oneDNN. A task is a band of output rows of one image (of a
+// convolution with one tap: a run of positions of all images), and runs a primitive made for bands of that size with
+// the padding that falls on it.
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "ops/band.h"
+#include "ops/convolution_provider.h"
+#include "ops/onednn.h"
+#include "ops/providers.h"
+
+namespace quoin {
+namespace {
+
+using onednn::ConvolutionSpec;
+using onednn::Operand;
+
+// Multiply-adds of a band at least: to run a primitive takes about a microsecond.
+constexpr double kLeastBandWork = 512 * 1024;
+
+int64_t divide_up(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+int64_t align(int64_t bytes) {
+    return divide_up(bytes, 64) * 64;
+}
+
+// Every position by itself: all images are one row of positions.
+bool is_pointwise(const ConvolutionProblem& problem) {
+    const SlidingWindow& window = problem.window;
+    for (size_t axis = 0; axis < window.axes; ++axis) {
+        if (window.kernel[axis] != 1 || window.step[axis] != 1) return false;
+        if (window.padding == SlidingWindow::Padding::Explicit &&
+            (window.pad_begin[axis] != 0 || window.pad_end[axis] != 0)) {
+            return false;
+        }
+    }
+    return problem.group == 1;
+}
+
+// Concrete sizes of one image, and which part of them a primitive computes.
+struct Sizes {
+    std::vector<int64_t> src;  // along each spatial axis
+    std::vector<int64_t> dst;
+};
+
+Sizes sizes_of(const ConvolutionProblem& problem, const Shape& src, const Shape& dst) {
+    Sizes sizes;
+    if (is_pointwise(problem)) {
+        int64_t positions = 1;
+        for (size_t axis = 0; axis + 1 < dst.rank(); ++axis) positions *= dst[axis];
+        sizes.src = sizes.dst = {positions, 1};
+        return sizes;
+    }
+    for (size_t axis = 0; axis < problem.window.axes; ++axis) {
+        sizes.src.push_back(src[axis + 1]);
+        sizes.dst.push_back(dst[axis + 1]);
+    }
+    return sizes;
+}
+
+Band band_for(const ConvolutionProblem& problem, const Sizes& sizes, int64_t first, int64_t count) {
+    if (is_pointwise(problem)) return {first, count, first, count, 0, 0};
+    return band_of(problem.window, sizes.src[0], first, count);
+}
+
+// What is the same for all sizes.
+ConvolutionSpec spec_of(const ConvolutionQuery& query) {
+    ConvolutionSpec spec;
+    spec.group = query.problem.group;
+    spec.src_dtype = query.arithmetic;
+    spec.weight_dtype = query.arithmetic;
+    spec.bias = query.has_input(channels_last_conv::kBias);
+    spec.residual = query.has_input(channels_last_conv::kResidual);
+    spec.residual_last = query.residual_last;
+    spec.activation = query.activation;
+    return spec;
+}
+
+ConvolutionSpec spec_for(ConvolutionSpec spec, const ConvolutionProblem& problem, const Sizes& sizes,
+                         const Band& band) {
+    const SlidingWindow& window = problem.window;
+    spec.src = {1, problem.channels * problem.group};
+    spec.dst = {1, problem.columns * problem.group};
+    for (auto* const each : {&spec.kernel, &spec.step, &spec.dilation, &spec.pad_begin, &spec.pad_end}) each->clear();
+    const size_t axes = sizes.src.size();
+    for (size_t axis = 0; axis < axes; ++axis) {
+        const bool moves = axis < window.axes;
+        spec.src.push_back(axis == 0 ? band.src_count : sizes.src[axis]);
+        spec.dst.push_back(axis == 0 ? band.count : sizes.dst[axis]);
+        spec.kernel.push_back(moves ? window.kernel[axis] : 1);
+        spec.step.push_back(moves ? window.step[axis] : 1);
+        spec.dilation.push_back(moves ? window.dilation[axis] : 1);
+        const bool padded = moves && axis > 0;
+        spec.pad_begin.push_back(axis == 0 ? band.pad_begin : padded ? window.begin(axis, sizes.src[axis]) : 0);
+        spec.pad_end.push_back(axis == 0 ? band.pad_end : padded ? window.end(axis, sizes.src[axis]) : 0);
+    }
+    return spec;
+}
+
+// With sizes to choose the weight's format for: those of the graph, where it knows them.
+ConvolutionSpec typical_spec(const ConvolutionSpec& spec, const ConvolutionProblem& problem,
+                             const std::optional<std::vector<Dim>>& dims) {
+    constexpr int64_t kTypical = 56;
+    std::vector<int64_t> src{1};
+    std::vector<int64_t> dst{1};
+    for (size_t axis = 0; axis < problem.window.axes; ++axis) {
+        const Dim dim = dims && dims->size() == problem.window.axes + 2 ? (*dims)[axis + 1] : Dim{};
+        int64_t size = dim.known() ? dim.size : std::max(kTypical, problem.window.extent(axis));
+        if (problem.window.output_size(axis, size) < 1) size = problem.window.extent(axis);
+        src.push_back(size);
+        dst.push_back(problem.window.output_size(axis, size));
+    }
+    if (problem.window.axes == 0) src[0] = dst[0] = kTypical;  // rows of a matrix
+    src.push_back(problem.channels * problem.group);
+    dst.push_back(problem.columns * problem.group);
+    const Sizes sizes = sizes_of(problem, Shape(std::span<const int64_t>(src)), Shape(std::span<const int64_t>(dst)));
+    return spec_for(spec, problem, sizes, band_for(problem, sizes, 0, sizes.dst[0]));
+}
+
+// ---- Run ------------------------------------------------------------------------------------------------------
+
+class Plan final : public PlannedState {
+public:
+    struct Part {
+        Band band;
+        onednn::PrimitivePtr primitive;
+        onednn::PrimitivePtr rounding;      // of the source to bf16; null in f32
+        std::shared_ptr<const Buffer> own;  // the weight in another format than the packed one; mostly null
+    };
+    std::vector<Part> parts;  // of one image, in order
+    int64_t src_row = 0;      // values of one step along the first axis
+    int64_t dst_row = 0;
+    int64_t src_image = 0;  // values of an image
+    int64_t dst_image = 0;
+    int64_t rounded_bytes = 0;  // of the source in scratch
+};
+
+class OneDnnConvolution final : public PreparedNode {
+public:
+    OneDnnConvolution(const ConvolutionProblem& problem, ConvolutionSpec spec, const Runtime& runtime,
+                      onednn::Choice choice)
+        : problem_(problem),
+          spec_(std::move(spec)),
+          is_integer_(!spec_.integers.scales.empty()),
+          runtime_(runtime),
+          choice_(std::move(choice)) {}
+
+    Result<Work> plan(const Arguments& arguments, int threads) const override {
+        const Shape& src = arguments.inputs[0].shape;
+        const Shape& dst = arguments.outputs[0].shape;
+        Work work;
+        work.tasks = 0;
+        if (dst.element_count().value_or(0) == 0) return work;
+        const ConvolutionProblem& problem = problem_;
+        const Sizes sizes = sizes_of(problem, src, dst);
+        auto plan = std::make_shared<Plan>();
+        const int64_t images = is_pointwise(problem) ? 1 : dst[0];
+        plan->src_row = problem.channels * problem.group;
+        plan->dst_row = problem.columns * problem.group;
+        for (size_t axis = 1; axis < sizes.src.size(); ++axis) {
+            plan->src_row *= sizes.src[axis];
+            plan->dst_row *= sizes.dst[axis];
+        }
+        plan->src_image = plan->src_row * sizes.src[0];
+        plan->dst_image = plan->dst_row * sizes.dst[0];
+
+        const double work_of_image = static_cast<double>(plan->dst_image) * static_cast<double>(problem.inner());
+        int64_t bands = divide_up(threads, images);
+        bands =
+            std::min({bands, sizes.dst[0], std::max<int64_t>(1, static_cast<int64_t>(work_of_image / kLeastBandWork))});
+        const int64_t rows = divide_up(sizes.dst[0], bands);
+        std::map<decltype(std::declval<Band>().kind()), Plan::Part> made;
+        for (int64_t first = 0; first < sizes.dst[0]; first += rows) {
+            const Band band = band_for(problem, sizes, first, std::min(rows, sizes.dst[0] - first));
+            auto found = made.find(band.kind());
+            if (found == made.end()) {
+                QUOIN_ASSIGN_OR_RETURN(Plan::Part part, make_part(spec_for(spec_, problem_, sizes, band), *plan, band,
+                                                                  arguments.inputs[1], threads));
+                found = made.emplace(band.kind(), std::move(part)).first;
+            }
+            plan->parts.push_back(found->second);
+            plan->parts.back().band = band;
+        }
+        for (const auto& [kind, part] : made) {
+            if (spec_.src_dtype == DType::BF16) {
+                plan->rounded_bytes = std::max(plan->rounded_bytes, align(part.band.src_count * plan->src_row * 2));
+            }
+            work.scratch_bytes = std::max(work.scratch_bytes, part.primitive->scratch_bytes());
+            if (part.rounding) work.scratch_bytes = std::max(work.scratch_bytes, part.rounding->scratch_bytes());
+        }
+        work.scratch_bytes += plan->rounded_bytes;
+        work.tasks = images * static_cast<int64_t>(plan->parts.size());
+        work.state = std::move(plan);
+        return work;
+    }
+
+    Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
+        const auto& plan = static_cast<const Plan&>(*arguments.work.state);
+        const auto parts = static_cast<int64_t>(plan.parts.size());
+        const int64_t image = task / parts;
+        const Plan::Part& part = plan.parts[static_cast<size_t>(task % parts)];
+        const int64_t src_offset = image * plan.src_image + part.band.src_first * plan.src_row;
+        const int64_t dst_offset = image * plan.dst_image + part.band.first * plan.dst_row;
+        const auto input = [&](size_t index) -> const std::byte* {
+            return index < arguments.inputs.size() ? arguments.inputs[index].data : nullptr;
+        };
+        onednn::Pointers pointers{};
+        const auto set = [&](Operand operand, const std::byte* place) {
+            pointers[static_cast<size_t>(operand)] = place;
+        };
+        const int64_t src_bytes = is_integer_ ? 1 : sizeof(float);
+        set(Operand::Src, input(0) + src_offset * src_bytes);
+        if (part.rounding) {
+            QUOIN_RETURN_IF_ERROR(part.rounding->run(pointers, scratch, scratch + plan.rounded_bytes));
+            set(Operand::Src, scratch);
+        }
+        set(Operand::Weights, part.own ? part.own->data() : input(1));
+        const int64_t dst_bytes = spec_.dst_dtype == DType::F32 ? sizeof(float) : 1;
+        std::byte* const dst = arguments.outputs[0].data + dst_offset * dst_bytes;
+        if (!is_integer_) {
+            set(Operand::Bias, input(channels_last_conv::kBias));
+            set(Operand::Slopes, input(channels_last_conv::kSlopes));
+            if (const std::byte* residual = input(channels_last_conv::kResidual)) {
+                // Mostly it lies there already.
+                residual += dst_offset * dst_bytes;
+                const auto bytes = static_cast<size_t>(part.band.count * plan.dst_row) * sizeof(float);
+                if (residual != dst) std::memcpy(dst, residual, bytes);
+            }
+        }
+        return part.primitive->run(pointers, dst, scratch + plan.rounded_bytes);
+    }
+
+    std::string label() const override { return "onednn: " + choice_.name; }
+
+private:
+    Result<Plan::Part> make_part(const ConvolutionSpec& spec, const Plan& plan, const Band& band,
+                                 const TensorView& weight, int threads) const {
+        Plan::Part part{band, nullptr, nullptr, nullptr};
+        Result<onednn::PrimitivePtr> primitive = onednn::make_convolution(spec, choice_.format, threads);
+        if (!primitive.ok() || !(*primitive)->is_fast()) {
+            // For other sizes than those it was packed for, oneDNN may want the weight in another format.
+            QUOIN_ASSIGN_OR_RETURN(const onednn::Choice other, onednn::choose_convolution(spec));
+            primitive = onednn::make_convolution(spec, other.format, threads);
+            QUOIN_RETURN_IF_ERROR(primitive.status());
+            QUOIN_ASSIGN_OR_RETURN(
+                Buffer own, Buffer::allocate(runtime_.memory, static_cast<size_t>(onednn::weight_bytes(other.format)),
+                                             "a weight in another format"));
+            QUOIN_RETURN_IF_ERROR(onednn::reorder_weights(choice_.format, weight.data, other.format, own.data()));
+            part.own = std::make_shared<const Buffer>(std::move(own));
+        }
+        part.primitive = *std::move(primitive);
+        if (spec_.src_dtype == DType::BF16) {
+            QUOIN_ASSIGN_OR_RETURN(part.rounding, onednn::make_rounding(band.src_count * plan.src_row, threads));
+        }
+        return part;
+    }
+
+    ConvolutionProblem problem_;
+    ConvolutionSpec spec_;
+    bool is_integer_;
+    const Runtime& runtime_;
+    onednn::Choice choice_;
+};
+
+// ---- Weights --------------------------------------------------------------------------------------------------
+
+// `spec` with typical sizes; `weight` is plain.
+Result<Constant> packed(const Runtime& runtime, const ConvolutionSpec& spec, const Constant& weight,
+                        std::string_view name) {
+    QUOIN_ASSIGN_OR_RETURN(const onednn::Choice choice, onednn::choose_convolution(spec));
+    QUOIN_ASSIGN_OR_RETURN(const Tensor src, weight.load());
+    const auto element = static_cast<int64_t>(byte_size(spec.weight_dtype, 1).value_or(1));
+    const int64_t elements = (onednn::weight_bytes(choice.format) + element - 1) / element;
+    QUOIN_ASSIGN_OR_RETURN(Tensor result, Tensor::allocate(runtime.memory, spec.weight_dtype, {elements}, name));
+    QUOIN_RETURN_IF_ERROR(onednn::reorder_weights(spec, weight.dtype(), src.data(), choice.format, result.data()));
+    weight.release_source(0, weight.byte_size());
+    return Constant(result, weight.shape(), Layout::Foreign);
+}
+
+// `typical`: the spec that its weight was packed for.
+Result<std::unique_ptr<PreparedNode>> prepared(const PrepareContext& context, const ConvolutionProblem& problem,
+                                               const ConvolutionSpec& typical) {
+    QUOIN_ASSIGN_OR_RETURN(onednn::Choice choice, onednn::choose_convolution(typical));
+    if (onednn::weight_bytes(choice.format) > static_cast<int64_t>(context.constant(1)->byte_size())) {
+        return context.fail(StatusCode::Internal, "its weight was packed for other sizes");
+    }
+    return std::unique_ptr<PreparedNode>(
+        std::make_unique<OneDnnConvolution>(problem, typical, context.runtime, std::move(choice)));
+}
+
+bool is_fast(const ConvolutionSpec& spec) {
+    const Result<onednn::Choice> choice = onednn::choose_convolution(spec);
+    return choice.ok() && choice->fast;
+}
+
+// ---- Floats ---------------------------------------------------------------------------------------------------
+
+ConvolutionSpec typical_spec(const ConvolutionQuery& query) {
+    return typical_spec(spec_of(query), query.problem, query.dims(0));
+}
+
+// The residual has the dims of the result, whatever they will be.
+bool is_same_size(const ConvolutionQuery& query) {
+    if (!query.has_input(channels_last_conv::kResidual)) return true;
+    const auto& residual = query.dims(channels_last_conv::kResidual);
+    const auto& result = query.context.graph.value(query.context.node.outputs[0]).dims;
+    return residual && result && *residual == *result;
+}
+
+bool take(const ConvolutionQuery& query) {
+    if (query.arithmetic == DType::BF16 && query.context.runtime.isa != Isa::Avx512Vnni) return false;
+    return has_bands(query.problem.window) && onednn::has_activation(query.activation) && is_same_size(query) &&
+           is_fast(typical_spec(query));
+}
+
+Result<Constant> pack(const ConvolutionQuery& query, const Constant& weight, std::string_view name) {
+    return packed(query.context.runtime, typical_spec(query), weight, name);
+}
+
+Result<std::unique_ptr<PreparedNode>> prepare(const ConvolutionQuery& query) {
+    return prepared(query.context, query.problem, typical_spec(query));
+}
+
+// ---- Integers -------------------------------------------------------------------------------------------------
+
+template <class T>
+Result<std::vector<T>> values_of(const PrepareContext& context, size_t input) {
+    const Constant* const constant = context.constant(input);
+    if (constant == nullptr) return context.fail(StatusCode::Unsupported, "an operand is no constant");
+    QUOIN_ASSIGN_OR_RETURN(const Tensor tensor, constant->load());
+    const auto values = tensor.as<const T>();
+    return std::vector<T>(values.begin(), values.end());
+}
+
+// Unsupported where oneDNN has no like.
+Result<ConvolutionSpec> typical_spec(const IntegerConvolutionQuery& query) {
+    const PrepareContext& context = query.context;
+    const Node& node = context.node;
+    ConvolutionSpec spec;
+    spec.group = query.problem.group;
+    spec.src_dtype = context.graph.value(node.inputs[integer_conv::kX]).dtype;
+    spec.weight_dtype = DType::I8;
+    spec.dst_dtype = query.to;
+    spec.activation = query.activation;
+    onednn::Requantization& integers = spec.integers;
+    QUOIN_ASSIGN_OR_RETURN(integers.scales, values_of<float>(context, integer_conv::kScales));
+    integers.bias.assign(integers.scales.size(), 0.0);
+    if (query.has_input(integer_conv::kBias)) {
+        QUOIN_ASSIGN_OR_RETURN(const auto bias, values_of<int32_t>(context, integer_conv::kBias));
+        for (size_t index = 0; index < bias.size(); ++index) integers.bias[index] += bias[index];
+    }
+    if (query.has_input(integer_conv::kFloatBias)) {
+        QUOIN_ASSIGN_OR_RETURN(const auto bias, values_of<float>(context, integer_conv::kFloatBias));
+        for (size_t index = 0; index < bias.size(); ++index) {
+            if (integers.scales[index] == 0) return context.fail(StatusCode::Unsupported, "a scale is zero");
+            integers.bias[index] += double{bias[index]} / double{integers.scales[index]};
+        }
+    }
+    integers.src_zero_point = static_cast<int32_t>(node.integer("x_zero_point", 0));
+    if (query.to != DType::F32) {
+        integers.dst_zero_point = query.zero_point;
+        integers.lowest = static_cast<float>(query.lowest - query.zero_point);
+        integers.highest = static_cast<float>(query.highest - query.zero_point);
+    }
+    return typical_spec(spec, query.problem, context.graph.value(node.inputs[integer_conv::kX]).dims);
+}
+
+bool take_integers(const IntegerConvolutionQuery& query) {
+    // Without VNNI its sums of byte products may saturate.
+    if (query.context.runtime.isa != Isa::Avx512Vnni || !has_bands(query.problem.window)) return false;
+    if (query.context.constant(integer_conv::kWeight)->dtype() != DType::I8) return false;
+    for (const size_t input : {integer_conv::kWeightZeros, integer_conv::kXScale, integer_conv::kXZero}) {
+        if (query.has_input(input)) return false;
+    }
+    if (!onednn::has_activation(query.activation) || query.activation.kind == ActivationKind::PRelu) return false;
+    const Result<ConvolutionSpec> spec = typical_spec(query);
+    return spec.ok() && is_fast(*spec);
+}
+
+Result<Constant> pack_integers(const IntegerConvolutionQuery& query, const Constant& weight, std::string_view name) {
+    QUOIN_ASSIGN_OR_RETURN(const ConvolutionSpec spec, typical_spec(query));
+    return packed(query.context.runtime, spec, weight, name);
+}
+
+Result<std::unique_ptr<PreparedNode>> prepare_integers(const IntegerConvolutionQuery& query) {
+    QUOIN_ASSIGN_OR_RETURN(const ConvolutionSpec spec, typical_spec(query));
+    return prepared(query.context, query.problem, spec);
+}
+
+}  // namespace
+
+extern const ConvolutionProvider kOneDnnConvolution{Provider::OneDnn, take, pack, prepare};
+extern const IntegerConvolutionProvider kOneDnnIntegerConvolution{Provider::OneDnn, take_integers, pack_integers,
+                                                                  prepare_integers};
+
+}  // namespace quoin
