@@ -10,5 +10,6 @@ int run_tokenize(const std::vector<std::string>& arguments);
 int run_logits(const std::vector<std::string>& arguments);
 int run_info(const std::vector<std::string>& arguments);
 int run_run(const std::vector<std::string>& arguments);
+int run_compare(const std::vector<std::string>& arguments);
 int run_bench(const std::vector<std::string>& arguments);
 int run_quantize(const std::vector<std::string>& arguments);

@@ -23,11 +23,12 @@ struct Command {
     int (*run)(const std::vector<std::string>& arguments);
 };
 
-constexpr std::array<Command, 7> kCommands = {{
+constexpr std::array<Command, 8> kCommands = {{
     {"generate", "continue a text", run_generate},
     {"tokenize", "texts to token ids", run_tokenize},
     {"logits", "token ids to the raw output of the model", run_logits},
     {"run", "tensors through a model, from files into files", run_run},
+    {"compare", "what other arithmetic or another provider changes", run_compare},
     {"info", "what a model file holds and how it will run", run_info},
     {"quantize", "a model file to a smaller one", run_quantize},
     {"bench", "speed, as a fraction of what the machine allows", run_bench},

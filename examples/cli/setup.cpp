@@ -9,6 +9,7 @@ namespace {
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 constexpr const char* kIsaHelp =
     "use at most this one: baseline, avx2, avxvnni, avx512, avx512vnni; on Arm: baseline, dotprod";
+constexpr const char* kArithmeticHelp = "products of f32 models: f32 (default), or bf16, faster and less exact";
 }  // namespace
 
 void Setup::add_to(Options& options) {
@@ -17,7 +18,9 @@ void Setup::add_to(Options& options) {
     options.integer("--threads", "N", threads_, 0, 4096, "worker threads; 0, the default: one per processor");
     options.integer("--context", "N", context_, 0, kNoLimit, "tokens the context has room for; 0, the default: enough");
     options.text("--isa", "NAME", isa_, kIsaHelp);
-    options.text("--provider", "NAME", provider_, "implementation of the heavy operations: native, reference");
+    options.text("--provider", "NAME", provider_,
+                 "implementation of the heavy operations: native, onednn, eigen, reference");
+    options.text("--arithmetic", "NAME", arithmetic_, kArithmeticHelp);
     options.text("--kv-type", "NAME", kv_type_, "how keys and values are kept: f32, f16, bf16, q8_0 or q4_0");
     options.integer("--seed", "N", seed_, 0, kNoLimit, "same seed, same text (default 0)");
     options.flag("--quiet", quiet_, "no progress and no speed on standard error");
@@ -63,6 +66,10 @@ quoin::Model Setup::model(const quoin::Runtime& runtime, bool metadata_only) con
         options.provider = provider_.data();
         options.provider_length = provider_.size();
     }
+    if (!arithmetic_.empty()) {
+        options.arithmetic = arithmetic_.data();
+        options.arithmetic_length = arithmetic_.size();
+    }
     ProgressLine line("loading " + model_name(), quiet_);
     auto show = [&line](double fraction) {
         line.show(fraction);
@@ -74,9 +81,17 @@ quoin::Model Setup::model(const quoin::Runtime& runtime, bool metadata_only) con
                    ? quoin::Model::load_memory(quoin_tiny_model_data(), quoin_tiny_model_size(), options, &runtime)
                    : quoin::Model::load_file(model_, options, &runtime);
     } catch (const quoin::Error& error) {
-        if (!provider_.empty() && error.status() == QUOIN_ERROR_INVALID_ARGUMENT) throw UsageError(error.what());
+        if (!(provider_.empty() && arithmetic_.empty()) && error.status() == QUOIN_ERROR_INVALID_ARGUMENT)
+            throw UsageError(error.what());
         throw;
     }
+}
+
+quoin::Model Setup::plain_model(const quoin::Runtime& runtime) const {
+    Setup plain = *this;
+    plain.provider_.clear();
+    plain.arithmetic_.clear();
+    return plain.model(runtime);
 }
 
 quoin::ContextOptions Setup::context_options(int64_t tokens) const {

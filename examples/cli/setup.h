@@ -21,6 +21,8 @@ public:
     quoin::Runtime runtime() const;
     // The file of --model, or the embedded default model.
     quoin::Model model(const quoin::Runtime& runtime, bool metadata_only = false) const;
+    // The same with --provider and --arithmetic left out.
+    quoin::Model plain_model(const quoin::Runtime& runtime) const;
     // Room for `tokens`, unless --context says otherwise; 0 leaves it to the library.
     quoin::ContextOptions context_options(int64_t tokens) const;
 
@@ -33,6 +35,7 @@ private:
     std::string model_;
     std::string isa_;
     std::string provider_;
+    std::string arithmetic_;
     std::string kv_type_;
     int64_t threads_ = 0;
     int64_t context_ = 0;

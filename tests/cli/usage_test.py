@@ -4,9 +4,10 @@ import unittest
 
 from tool import ToolTest
 
-MODEL_COMMANDS = ("generate", "tokenize", "logits", "run", "info", "bench")
+MODEL_COMMANDS = ("generate", "tokenize", "logits", "run", "compare", "info", "bench")
 COMMANDS = (*MODEL_COMMANDS, "quantize")
-COMMON = ("--model", "--threads", "--context", "--isa", "--provider", "--kv-type", "--seed", "--quiet", "--help")
+COMMON = ("--model", "--threads", "--context", "--isa", "--provider", "--arithmetic", "--kv-type", "--seed", "--quiet",
+          "--help")
 
 
 class Usage(ToolTest):
