@@ -68,7 +68,7 @@ Status quantized_softmax(NodeDraft& draft) {
     } else {
         const ValueId matrix = draft.add(Op::Flatten, {x}, {{"axis", axis}});
         const ValueId rows = draft.add(Op::Softmax, {matrix}, {{"axis", int64_t{-1}}});
-        y = draft.add(Op::Reshape, {rows, draft.add(Op::Shape, {x})});
+        y = draft.add(Op::Reshape, {rows, draft.add(Op::Shape, {x})}, {{"allowzero", int64_t{1}}});
     }
     return quantize(draft, y, draft.input(3), draft.input(4), 0);
 }

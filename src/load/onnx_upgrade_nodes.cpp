@@ -37,7 +37,7 @@ Status flatten_softmax(NodeDraft& draft) {
     if (axis == -1 || (rank && axis + 1 == static_cast<int64_t>(*rank))) return {};
     const ValueId shape = draft.add(Op::Shape, {draft.input(0)});
     const ValueId matrix = draft.add(Op::Flatten, {draft.input(0)}, {{"axis", axis}});
-    draft.finish({draft.add(Op::Reshape, {same_op(draft, {matrix}), shape})});
+    draft.finish({draft.add(Op::Reshape, {same_op(draft, {matrix}), shape}, {{"allowzero", int64_t{1}}})});
     return {};
 }
 
@@ -56,7 +56,8 @@ Status broadcast_from_axis(NodeDraft& draft) {
     ValueId begin = draft.constant_of({*axis});
     if (*axis < 0) begin = draft.add(Op::Add, {begin, rank_of(draft, a)});
     missing = draft.add(Op::Sub, {missing, begin});
-    draft.set_input(1, draft.add(Op::Reshape, {b, concat(draft, {b_shape, ones(draft, missing)}, 0)}));
+    draft.set_input(
+        1, draft.add(Op::Reshape, {b, concat(draft, {b_shape, ones(draft, missing)}, 0)}, {{"allowzero", int64_t{1}}}));
     return {};
 }
 

@@ -183,6 +183,13 @@ Status infer_clip(InferContext& context) {
     return {};
 }
 
+template <class T>
+constexpr Arithmetic<T> greatest() {
+    if constexpr (std::same_as<T, F16>) return 65504;
+    if constexpr (std::same_as<T, BF16>) return 0x1.FEp127F;
+    return std::numeric_limits<Arithmetic<T>>::max();
+}
+
 class Clip final : public PreparedNode {
 public:
     explicit Clip(UnaryKernel kernel) : kernel_(kernel) {}
@@ -199,8 +206,9 @@ public:
         visit_numbers(src.dtype, [&]<class T>() {
             using A = Arithmetic<T>;
             using Limits = std::numeric_limits<A>;
-            A low = Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
-            A high = Limits::has_infinity ? Limits::infinity() : Limits::max();
+            // As ONNX has it, infinity is clipped to the greatest number of the type where no bound is given.
+            A low = std::numeric_limits<T>::is_integer ? Limits::lowest() : -greatest<T>();
+            A high = greatest<T>();
             if (const T* const bound = bound_of<T>(arguments, 1)) low = to_arithmetic(*bound);
             if (const T* const bound = bound_of<T>(arguments, 2)) high = to_arithmetic(*bound);
             const T* const from = src.as<T>() + begin;

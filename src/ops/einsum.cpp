@@ -168,8 +168,7 @@ int64_t stride_of(const Labelled<T>& operand, Label label) {
 
 // The sum over all labels but `kept` of the product of one or two operands.
 template <class T>
-Result<Labelled<T>> contract(const Node& node, std::span<const Labelled<T>* const> operands, std::vector<Label> kept,
-                             const std::map<Label, Dim>& dims) {
+Result<Labelled<T>> contract(const Node& node, std::span<const Labelled<T>* const> operands, std::vector<Label> kept) {
     std::vector<Label> summed;
     for (const Labelled<T>* const operand : operands) {
         for (const Label label : operand->labels) {
@@ -187,11 +186,8 @@ Result<Labelled<T>> contract(const Node& node, std::span<const Labelled<T>* cons
             // Of these operands: the label may be broadcast among them and wider elsewhere.
             int64_t size = 1;
             for (const Labelled<T>* const operand : operands) {
-                if (stride_of(*operand, label) != 0) size = dims.at(label).size;
-            }
-            for (const Labelled<T>* const operand : operands) {
                 for (size_t axis = 0; axis < operand->labels.size(); ++axis) {
-                    if (operand->labels[axis] == label && operand->sizes[axis] == 0) size = 0;
+                    if (operand->labels[axis] == label && operand->sizes[axis] != 1) size = operand->sizes[axis];
                 }
             }
             sizes.push_back(size);
@@ -263,8 +259,7 @@ std::vector<Label> select(std::initializer_list<const std::vector<Label>*> lists
 }
 
 template <class T>
-Result<Labelled<T>> evaluate(const Node& node, const Equation& equation, std::vector<Labelled<T>> operands,
-                             const std::map<Label, Dim>& dims) {
+Result<Labelled<T>> evaluate(const Node& node, const Equation& equation, std::vector<Labelled<T>> operands) {
     const auto wanted_after = [&](size_t index) {
         return [&, index](Label label) {
             if (std::ranges::find(equation.output, label) != equation.output.end()) return true;
@@ -284,7 +279,7 @@ Result<Labelled<T>> evaluate(const Node& node, const Equation& equation, std::ve
         };
         const Labelled<T>* const alone[] = {&operands[index]};
         QUOIN_ASSIGN_OR_RETURN(Labelled<T> reduced,
-                               contract<T>(node, alone, select({&operands[index].labels}, elsewhere), dims));
+                               contract<T>(node, alone, select({&operands[index].labels}, elsewhere)));
         operands[index].values = {};
         if (!total) {
             total = std::move(reduced);
@@ -293,11 +288,11 @@ Result<Labelled<T>> evaluate(const Node& node, const Equation& equation, std::ve
         const Labelled<T>* const both[] = {&*total, &reduced};
         QUOIN_ASSIGN_OR_RETURN(
             Labelled<T> product,
-            contract<T>(node, both, select({&total->labels, &reduced.labels}, wanted_after(index + 1)), dims));
+            contract<T>(node, both, select({&total->labels, &reduced.labels}, wanted_after(index + 1))));
         total = std::move(product);
     }
     const Labelled<T>* const last[] = {&*total};
-    return contract<T>(node, last, equation.output, dims);
+    return contract<T>(node, last, equation.output);
 }
 
 template <class T, class Element>
@@ -339,7 +334,7 @@ Status compute_einsum(ComputeContext& context) {
             }
             values.push_back(std::move(operand));
         }
-        Result<Labelled<T>> result = evaluate<T>(context.node(), equation, std::move(values), sizes);
+        Result<Labelled<T>> result = evaluate<T>(context.node(), equation, std::move(values));
         if (!result.ok()) {
             status = result.status();
             return;

@@ -148,7 +148,7 @@ public:
         const bool has_zero = arguments.inputs.size() > 2 && arguments.inputs[2].data != nullptr;
         const int64_t end = std::min((task + 1) * kTaskElements, arguments.outputs[0].elements());
         const bool varying = scales->kind == Scales::Kind::Axis && scales->view.inner == 1;
-        if (varying && convert_varying(arguments, task * kTaskElements, end)) return {};
+        if (varying && convert_varying(arguments, scales->view.size, task * kTaskElements, end)) return {};
         for (int64_t begin = task * kTaskElements; begin < end;) {
             const int64_t count = std::min(scales->run(begin, end), end - begin);
             const int64_t at = scales->of(begin);
@@ -162,9 +162,10 @@ public:
 protected:
     // Elements begin .. begin + count, which share a scale.
     virtual void convert(const Arguments& arguments, int64_t begin, int64_t count, double scale, double zero) const = 0;
-    // Elements begin <= index < end where each column has a scale of its own; false where nothing is faster than one by
-    // one.
-    virtual bool convert_varying(const Arguments& /*arguments*/, int64_t /*begin*/, int64_t /*end*/) const {
+    // Elements begin <= index < end of rows of `columns`, each of which has a scale of its own; false where nothing is
+    // faster than one by one.
+    virtual bool convert_varying(const Arguments& /*arguments*/, int64_t /*columns*/, int64_t /*begin*/,
+                                 int64_t /*end*/) const {
         return false;
     }
 
@@ -313,17 +314,16 @@ private:
     }
 
     // The weights of matrix products.
-    bool convert_varying(const Arguments& arguments, int64_t begin, int64_t end) const override {
+    bool convert_varying(const Arguments& arguments, int64_t columns, int64_t begin, int64_t end) const override {
         const TensorView& src = arguments.inputs[0];
         if (arguments.outputs[0].dtype != DType::F32 || arguments.inputs[1].dtype != DType::F32) return false;
-        if (src.dtype == DType::I8) return convert_columns<int8_t>(arguments, begin, end);
-        return src.dtype == DType::U8 && convert_columns<uint8_t>(arguments, begin, end);
+        if (src.dtype == DType::I8) return convert_columns<int8_t>(arguments, columns, begin, end);
+        return src.dtype == DType::U8 && convert_columns<uint8_t>(arguments, columns, begin, end);
     }
 
     template <class T>
-    static bool convert_columns(const Arguments& arguments, int64_t begin, int64_t end) {
+    static bool convert_columns(const Arguments& arguments, int64_t columns, int64_t begin, int64_t end) {
         const bool has_zero = arguments.inputs.size() > 2 && arguments.inputs[2].data != nullptr;
-        const int64_t columns = arguments.inputs[0].columns();
         const T* const from = arguments.inputs[0].as<T>();
         const float* const scales = arguments.inputs[1].as<float>();
         const T* const zeros = has_zero ? arguments.inputs[2].as<T>() : nullptr;

@@ -102,6 +102,7 @@ Result<std::vector<Dim>> window_dims(const Node& node, const SpatialWindow& wind
         if (!size.known()) continue;
         if (size.size > kMostSize) return node_error(node, "dimension ", size.size, " is too large");
         dims.back().size = window.output_size(axis, size.size);
+        if (dims.back().size < 0 && size.size == 0) dims.back().size = 0;
         if (dims.back().size < 0) {
             return node_error(node, "the window of ", window.extent(axis), " does not fit the ", size.size,
                               " values of spatial axis ", axis);

@@ -92,6 +92,7 @@ TEST_CASE("convolutions that cannot be are refused") {
     CHECK_FALSE(run_op(Op::Conv, {x, w}, {{"dilations", std::vector<int64_t>{int64_t{1} << 62}}}).ok());
     CHECK_FALSE(run_op(Op::Conv, {x, w}, {{"pads", std::vector<int64_t>{-1, 0}}}).ok());
     CHECK_FALSE(run_op(Op::Conv, {x, w, given(floats({2}, {1, 1}))}).ok());
+    CHECK(result_of(Op::Conv, {given(floats({1, 2, 0}, {})), w}).shape() == Shape{1, 1, 0});
 }
 
 TEST_CASE("a transposed convolution spreads every value over its window") {

@@ -1,4 +1,5 @@
 // Functions of one and two elements: values from the ONNX specification or from plain double precision.
+#include <cfloat>
 #include <functional>
 #include <limits>
 
@@ -218,6 +219,12 @@ TEST_CASE("clipping takes the bounds that are there") {
     CHECK(clipped({x, left_out(), high}) == std::vector<float>{-5, 0.5F, 1});
     CHECK(clipped({x}) == std::vector<float>{-5, 0.5F, 7});
     CHECK(clipped({x, high, low}) == std::vector<float>{-1, -1, -1});
+    // Left out bounds are the ends of the element type.
+    const Operand infinite = given(floats({2}, {kInf, -kInf}));
+    CHECK(values_of(result_of(Op::Clip, {infinite})) == std::vector<float>{FLT_MAX, -FLT_MAX});
+    CHECK(values_of(result_of(Op::Clip, {infinite, low})) == std::vector<float>{FLT_MAX, -1});
+    const Operand halves = given(tensor_of<uint16_t>(DType::F16, {2}, {0x7C00, 0xFC00}));
+    CHECK(elements_of<uint16_t>(result_of(Op::Clip, {halves})) == std::vector<uint16_t>{0x7BFF, 0xFBFF});
     const Operand bytes = given(tensor_of<uint8_t>(DType::U8, {3}, {0, 100, 255}));
     const Operand ten = given(tensor_of<uint8_t>(DType::U8, {}, {10}));
     CHECK(elements_of<uint8_t>(result_of(Op::Clip, {bytes, ten})) == std::vector<uint8_t>{10, 100, 255});

@@ -132,6 +132,10 @@ TEST_CASE("sums of products over named axes") {
         sum({given(floats({2, 1, 2}, {1, 2, 3, 4})), given(floats({2, 1}, {5, 6}))}, "...ij,jk->...ik");
     CHECK(batch.shape() == Shape{2, 1, 1});
     CHECK(values_of(batch) == std::vector<float>{17, 39});
+    // A sum of nothing is zero, for each of the results.
+    const Tensor nothing = sum({given(floats({2, 3, 0}, {})), given(floats({2, 2, 0}, {}))}, "bid,bjd->bij");
+    CHECK(nothing.shape() == Shape{2, 3, 2});
+    CHECK(values_of(nothing) == std::vector<float>(12, 0));
     CHECK_FALSE(run_op(Op::Einsum, {given(a), given(a)}, {{"equation", std::string("ij,jk")}}).ok());
     CHECK_FALSE(run_op(Op::Einsum, {given(a)}, {{"equation", std::string("i-j")}}).ok());
     CHECK_FALSE(run_op(Op::Einsum, {given(a)}, {{"equation", std::string("ij->k")}}).ok());

@@ -41,6 +41,9 @@ TEST_CASE("a scale for each index of an axis, or for blocks of it") {
     const Operand last = given(tensor_of<int8_t>(DType::I8, {2, 2}, {1, -2, 3, 100}));
     const Operand offsets = given(tensor_of<int8_t>(DType::I8, {2}, {1, -28}));
     CHECK(values_of(result_of(Op::DequantizeLinear, {last, scale, offsets})) == std::vector<float>{0, 260, 2, 1280});
+    const Operand column = given(tensor_of<int8_t>(DType::I8, {2, 1}, {1, 2}));
+    CHECK(values_of(result_of(Op::DequantizeLinear, {column, scale}, {{"axis", int64_t{0}}})) ==
+          std::vector<float>{1, 20});
     const Operand rows = given(floats({2, 3}, {2, 4, 60, 8, 10, 120}));
     const Operand blocks = given(floats({2, 2}, {2, 20, 4, 40}));
     const Attributes blocked = {{"axis", int64_t{1}}, {"block_size", int64_t{2}}};
