@@ -3,6 +3,7 @@
 
 #include "exec/program.h"
 #include "ops/evaluate.h"
+#include "ops/node_attributes.h"
 
 namespace quoin {
 namespace {
@@ -177,7 +178,7 @@ Result<Planner::When> Planner::choose(const Node& node, std::vector<TensorView>&
     }
     std::vector<ValueType> outputs(node.outputs.size());
     InferContext context(graph_, node, inputs, outputs, known);
-    QUOIN_RETURN_IF_ERROR(op_implementation(node.op).infer(context));
+    QUOIN_RETURN_IF_ERROR(at_node(node, op_implementation(node.op).infer(context)));
     for (size_t index = 0; index < node.outputs.size(); ++index) {
         if (node.outputs[index] == kNoValue) continue;
         const ValueType& output = outputs[index];
@@ -323,7 +324,9 @@ Status Planner::plan_work() {
         const std::span<const TensorView> all(views);
         const Arguments arguments{all.first(node.inputs.size()), all.subspan(node.inputs.size()), {}};
         Work& work = works_[static_cast<size_t>(id)];
-        QUOIN_ASSIGN_OR_RETURN(work, prepared_.nodes[static_cast<size_t>(id)]->plan(arguments, threads));
+        const Result<Work> planned = prepared_.nodes[static_cast<size_t>(id)]->plan(arguments, threads);
+        if (!planned.ok()) return at_node(node, planned.status());
+        work = *planned;
         // A step of one task that touches little would be done by one thread while the others wait for it.
         const bool cheap = work.tasks == 1 && touched_bytes(views) <= kReplicatedBytes;
         work.replicated = (work.replicated || cheap) && threads > 1 && can_replicate(node);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "ops/evaluate.h"
+#include "ops/node_attributes.h"
 
 namespace quoin {
 namespace {
@@ -234,7 +235,7 @@ void Session::walk(const Program& program, int thread) {
             if (status.ok() && is_cancelled()) status = error(StatusCode::Cancelled, "the run was cancelled");
             if (!status.ok()) {
                 const std::scoped_lock lock(failure_mutex_);
-                if (!failed_.exchange(true)) failure_ = std::move(status);
+                if (!failed_.exchange(true)) failure_ = at_node(prepared_->graph.node(step.node), status);
             }
         }
         if (watched) note(thread, step.node, arrived_ns, began_ns, worked);

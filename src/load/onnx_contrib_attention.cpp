@@ -47,7 +47,9 @@ ValueId additive(NodeDraft& draft, ValueId allowed, ValueId like) {
 // From the forms a mask can have to one that broadcasts over [B, N, S, T]. `total` is T, i64 [1]; `batch` is B.
 Result<ValueId> key_mask(NodeDraft& draft, ValueId mask, ValueId batch, ValueId total, ValueId like) {
     if (mask == kNoValue) return kNoValue;
-    switch (draft.rank(mask).value_or(2)) {
+    const std::optional<size_t> rank = draft.rank(mask);
+    if (!rank) return draft.unsupported("how many dimensions the mask has must be known when the model is loaded");
+    switch (*rank) {
         case 1: {
             // Ends [B], or ends and starts [2 * B]: zeros stand in for starts that are not there.
             const ValueId zeros =
@@ -63,7 +65,7 @@ Result<ValueId> key_mask(NodeDraft& draft, ValueId mask, ValueId batch, ValueId 
         }
         case 2: return additive(draft, unsqueeze(draft, mask, {1, 2}), like);
         case 3: return additive(draft, unsqueeze(draft, mask, {1}), like);
-        default: return draft.unsupported("masks of ", *draft.rank(mask), " dimensions are not known here");
+        default: return draft.unsupported("masks of ", *rank, " dimensions are not known here");
     }
 }
 

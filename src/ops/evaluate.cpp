@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ops/node_attributes.h"
+
 namespace quoin {
 namespace {
 
@@ -29,7 +31,7 @@ Result<std::optional<std::vector<TensorView>>> output_types(const Graph& graph, 
     }
     std::vector<ValueType> results(node.outputs.size());
     InferContext context(graph, node, types, results, known);
-    QUOIN_RETURN_IF_ERROR(op_implementation(node.op).infer(context));
+    QUOIN_RETURN_IF_ERROR(at_node(node, op_implementation(node.op).infer(context)));
     std::optional<std::vector<TensorView>> views(std::in_place);
     for (size_t index = 0; index < results.size(); ++index) {
         if (node.outputs[index] == kNoValue) {
@@ -122,14 +124,14 @@ Result<std::vector<RuntimeValue>> evaluate(const Graph& graph, const Node& node,
                                        context.output(index, results[index].dtype, results[index].shape));
                 results[index].data = made.data();
             }
-            QUOIN_RETURN_IF_ERROR(run_tasks(*prepared, sources, results, runtime));
+            QUOIN_RETURN_IF_ERROR(at_node(node, run_tasks(*prepared, sources, results, runtime)));
             return std::move(context.results);
         }
     }
     if (implementation.compute == nullptr) {
         return context.fail(StatusCode::Unsupported, "the shape of its result cannot be told from its operands");
     }
-    QUOIN_RETURN_IF_ERROR(implementation.compute(context));
+    QUOIN_RETURN_IF_ERROR(at_node(node, implementation.compute(context)));
     return std::move(context.results);
 }
 

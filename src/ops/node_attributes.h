@@ -17,6 +17,13 @@ Status node_error(const Node& node, const Parts&... parts) {
     return error(StatusCode::InvalidModel, "node '", node.name, "' (", op_info(node.op).name, "): ", parts...);
 }
 
+// The same error, with the node in front where the message does not name it yet.
+inline Status at_node(const Node& node, const Status& status) {
+    const bool named = status.ok() || status.code() == StatusCode::Cancelled ||
+                       status.message().find("node '" + node.name + "'") != std::string::npos;
+    return named ? status : with_context(status, "node '", node.name, "' (", op_info(node.op).name, "): ");
+}
+
 // The list, or an empty one where the attribute is absent or of another type.
 inline std::vector<int64_t> integers_attribute(const Node& node, std::string_view key) {
     const Attribute* const attribute = node.attribute(key);

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <new>
 
+#include "ops/node_attributes.h"
+
 namespace quoin {
 
 // Defined in the file of the op's family.
@@ -117,7 +119,7 @@ Status infer_types(Graph& graph, std::vector<ValueType>* all_types) {
         }
         outputs.assign(node.outputs.size(), {});
         InferContext context(graph, node, inputs, outputs);
-        QUOIN_RETURN_IF_ERROR(op_implementation(node.op).infer(context));
+        QUOIN_RETURN_IF_ERROR(at_node(node, op_implementation(node.op).infer(context)));
         for (size_t index = 0; index < node.outputs.size(); ++index) {
             if (node.outputs[index] == kNoValue) continue;
             Value& value = graph.value(node.outputs[index]);
@@ -209,7 +211,9 @@ Result<std::unique_ptr<PreparedNode>> prepare_node(const PrepareContext& context
     const OpInfo& info = op_info(context.node.op);
     if (info.has(facts::view) || info.has(facts::boxed)) return prepared;
     if (implementation.prepare != nullptr) {
-        QUOIN_ASSIGN_OR_RETURN(prepared, implementation.prepare(context));
+        Result<std::unique_ptr<PreparedNode>> made = implementation.prepare(context);
+        if (!made.ok()) return at_node(context.node, made.status());
+        prepared = std::move(*made);
     }
     if (prepared != nullptr) return prepared;
     if (implementation.compute == nullptr) {

@@ -85,6 +85,12 @@ TEST_CASE("what a com.microsoft operator asks for beyond the standard is refused
                contains("lengths of the sequences"));
     CHECK_THAT(refusal(node_message("MoE", {"a"}, {"y"}, {}, "com.microsoft")),
                contains("'MoE' of 'com.microsoft', version 1, is not known here"));
+    // A mask of one dimension means something else than one of two: where their number is unknown, nobody guesses.
+    model.inputs = {value_message("q", DType::F32, {"1", "2", "8"}),
+                    Message().text(1, "mask").message(2, Message().message(1, Message().integer(1, 6)))};
+    CHECK_THAT(refusal(node_message("MultiHeadAttention", {"q", "q", "q", "", "mask"}, {"y"},
+                                    {int_attribute("num_heads", 2)}, "com.microsoft")),
+               contains("how many dimensions the mask has"));
 }
 
 }  // namespace

@@ -168,6 +168,8 @@ TEST_CASE("a channels-last convolution that does not fit is refused") {
     const auto code = [&](const std::vector<Operand>& operands, const Attributes& attributes) {
         return run_op(Op::ChannelsLastConv, operands, attributes).status().code();
     };
+    CHECK_THAT(run_op(Op::ChannelsLastConv, {given(random_floats({1, 2, 4, 3}, random)), weight}).status().message(),
+               contains("' (ChannelsLastConv): the window of 3 values does not fit"));
     CHECK(code({x, weight}, {}) == StatusCode::Ok);
     CHECK(code({x, given(weight.tensor)}, {}) != StatusCode::Ok);
     CHECK(code({given(random_floats({1, 4, 4, 4}, random)), weight}, {}) == StatusCode::InvalidModel);

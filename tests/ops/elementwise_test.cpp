@@ -279,7 +279,7 @@ TEST_CASE("integer quotients and remainders round as ONNX says and never trap") 
     for (const Op op : {Op::Div, Op::Mod}) {
         const Status status = run_op(op, {a, zero}).status();
         CHECK(status.code() == StatusCode::InvalidArgument);
-        CHECK_THAT(status.message(), contains("divided by zero"));
+        CHECK(status.message() == "node 'node' (" + std::string(op_info(op).name) + "): an integer is divided by zero");
     }
 }
 
