@@ -53,7 +53,8 @@ std::optional<Denominator> normalized(const Graph& graph, const Node& node) {
         if (const Node* const reciprocal = producer(graph, factor, Op::Reciprocal)) {
             found = denominator_of(graph, reciprocal->inputs[0]);
         } else if (const Node* const quotient = producer(graph, factor, Op::Div)) {
-            if (is_scalar(graph, quotient->inputs[0], 1)) found = denominator_of(graph, quotient->inputs[1]);
+            if (is_scalar(graph, quotient->inputs[0], 1) && !constant_adds_axes(graph, *quotient))
+                found = denominator_of(graph, quotient->inputs[1]);
         }
         if (found && found->squared == node.inputs[1 - side]) return found;
     }

@@ -16,7 +16,8 @@ void multiply_in(const Graph& graph, ValueId value, Product& product, int depth)
         return;
     }
     const NodeId id = graph.value(value).producer;
-    if (id != kNoValue && depth > 0 && product.factors.size() < kMostFactors) {
+    if (id != kNoValue && depth > 0 && product.factors.size() < kMostFactors &&
+        !constant_adds_axes(graph, graph.node(id))) {
         const Node& node = graph.node(id);
         switch (node.op) {
             case Op::Mul:
@@ -55,7 +56,7 @@ void add_in(const Graph& graph, ValueId value, Sum& sum, int depth) {
         return;
     }
     const NodeId id = graph.value(value).producer;
-    if (id != kNoValue && depth > 0) {
+    if (id != kNoValue && depth > 0 && !constant_adds_axes(graph, graph.node(id))) {
         const Node& node = graph.node(id);
         if (node.op == Op::Add) {
             add_in(graph, node.inputs[0], sum, depth - 1);
@@ -92,6 +93,16 @@ const Node* producer(const Graph& graph, ValueId value, Op op) {
     if (value == kNoValue || graph.value(value).producer == kNoValue) return nullptr;
     const Node& node = graph.node(graph.value(value).producer);
     return node.op == op ? &node : nullptr;
+}
+
+bool constant_adds_axes(const Graph& graph, const Node& node) {
+    if (node.inputs.size() != 2) return false;
+    for (const size_t side : {size_t{0}, size_t{1}}) {
+        if (!scalar_value(graph, node.inputs[side])) continue;
+        const auto& others = graph.value(node.inputs[1 - side]).dims;
+        if (graph.value(node.inputs[side]).constant->shape().rank() > (others ? others->size() : 0)) return true;
+    }
+    return false;
 }
 
 bool close_to(double a, double b) {

@@ -27,6 +27,10 @@ Sum sum_of(const Graph& graph, ValueId value);
 // loses a reader.
 const Node* producer(const Graph& graph, ValueId value, Op op);
 
+// Whether an operand that is a constant of one element may give the result more axes than the other operand has: 2 *
+// [[0.5]] is a matrix, which no function of one number makes.
+bool constant_adds_axes(const Graph& graph, const Node& node);
+
 // Whether two numbers are equal but for the rounding of a float.
 bool close_to(double a, double b);
 

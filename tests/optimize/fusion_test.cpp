@@ -65,6 +65,24 @@ TEST_CASE("gelu is found with erf and with tanh, however it is written") {
     CHECK(g.count(Op::Erf) == 1);
 }
 
+TEST_CASE("a constant of one element that adds axes to the result is no plain factor") {
+    PassGraph g;
+    const ValueId x = g.input({40});
+    const auto one_element = [&](const Shape& shape, float value) {
+        return g.graph.add_constant("one", Constant(floats(shape, {value})));
+    };
+    const ValueId erf = g.node(Op::Erf, {g.node(Op::Div, {x, g.scalar(std::sqrt(2.0F))})});
+    const auto gelu = [&](const Shape& half) {
+        const ValueId sum = g.node(Op::Add, {erf, one_element({1}, 1)});
+        return g.node(Op::Mul, {g.node(Op::Mul, {x, sum}), one_element(half, 0.5F)});
+    };
+    g.graph.add_output(gelu({1}));
+    g.graph.add_output(gelu({1, 1}));  // [1, 40]
+    g.check_same_results(fuse_activations, 1e-5);
+    CHECK(g.count(Op::Gelu) == 1);
+    CHECK(g.count(Op::Erf) == 1);
+}
+
 struct NormGraph : PassGraph {
     ValueId x = input({2, 5, 24});
     ValueId mean(ValueId value) { return node(Op::ReduceMean, {value, list({-1})}, {{"keepdims", int64_t{1}}}); }
