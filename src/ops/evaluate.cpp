@@ -100,14 +100,20 @@ Result<std::vector<RuntimeValue>> evaluate(const Graph& graph, const Node& node,
                                            const BodyRunner& run_body) {
     const OpImplementation& implementation = op_implementation(node.op);
     const bool is_view = op_info(node.op).has(facts::view);
-    // Sequences and nothing pass through the ops that only change how a tensor is seen (Identity).
-    if (is_view && !inputs[0].is_tensor()) return std::vector<RuntimeValue>{inputs[0]};
+    if (node.op == Op::Identity && !inputs[0].is_tensor()) return std::vector<RuntimeValue>{inputs[0]};
     EvaluateContext context(node, runtime, inputs, run_body);
     if (!op_info(node.op).has(facts::boxed)) {
+        for (size_t index = 0; index < inputs.size(); ++index) {
+            if (node.inputs[index] == kNoValue || inputs[index].is_tensor()) continue;
+            return context.fail("input ", index, " is ", inputs[index].is_none() ? "nothing" : "a sequence or a map",
+                                " where a tensor is wanted");
+        }
         QUOIN_ASSIGN_OR_RETURN(const std::optional<std::vector<TensorView>> types, output_types(graph, node, inputs));
         if (is_view) {
             const Tensor& tensor = inputs[0].tensor();
-            if (!types) return context.fail(StatusCode::Internal, "the shape of its result is not known");
+            if (!types) {
+                return context.fail(StatusCode::InvalidModel, "its operands do not tell the shape of its result");
+            }
             if ((*types)[0].shape.element_count() != tensor.shape().element_count()) {
                 return context.fail(StatusCode::InvalidArgument, "the result would have another number of elements");
             }

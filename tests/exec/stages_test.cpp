@@ -198,6 +198,34 @@ TEST_CASE("sequences go in and come out") {
     CHECK_THAT(session.run().message(), contains("input 0 is no sequence"));
 }
 
+TEST_CASE("an operator on tensors refuses a sequence, and nothing, by name") {
+    for (const Op op : {Op::GlobalMaxPool, Op::Det, Op::Unique, Op::Flatten, Op::NonZero, Op::Shape, Op::Relu}) {
+        Graph graph;
+        const ValueId x = graph.add_input("x", DType::F32, {{.size = 2}, {.size = 2}});
+        const ValueId list = graph.add_node(Op::SequenceConstruct, "list", {x, x});
+        graph.add_output(graph.add_node(op, "wrong", {list}));
+        const auto prepared = make_ready(std::move(graph));
+        REQUIRE(prepared.ok());
+        Session session(*prepared);
+        const Tensor given = floats({2, 2}, {1, 2, 3, 4});
+        session.set_input(0, view_of(given));
+        CAPTURE(op_info(op).name);
+        CHECK_THAT(session.run().message(), contains("node 'wrong'"));
+    }
+    Graph squeeze;
+    const ValueId x = squeeze.add_input("x", DType::F32, {{.size = 1}, {.size = 1}});
+    squeeze.add_output(squeeze.add_node(Op::Squeeze, "axes of floats", {x, x}));
+    Session wrong_axes(make_ready(std::move(squeeze)).value());
+    const Tensor given = floats({1, 1}, {1});
+    wrong_axes.set_input(0, view_of(given));
+    CHECK(wrong_axes.run().code() == StatusCode::InvalidModel);
+    Graph graph;
+    const ValueId none = graph.add_node(Op::Optional, "none", {}, {{"type", int64_t{1}}});
+    graph.add_output(graph.add_node(Op::NonZero, "wrong", {none}));
+    Session session(make_ready(std::move(graph)).value());
+    CHECK_THAT(session.run().message(), contains("input 0 is nothing where a tensor is wanted"));
+}
+
 // ---- Bodies
 
 using Body = std::shared_ptr<const Graph>;
