@@ -268,8 +268,8 @@ typedef struct quoin_model_options {
     size_t arithmetic_length;
 } quoin_model_options;
 
-// The format is recognised by the content (GGUF in this release). A file without tensors, as vocabularies are
-// published, loads as with metadata_only.
+// The format, GGUF or ONNX, is recognised by the content. A GGUF file without tensors, as vocabularies are published,
+// loads as with metadata_only.
 QUOIN_API quoin_status quoin_model_load_file(const quoin_runtime* runtime, const char* path, size_t path_length,
                                              const quoin_model_options* options, quoin_model** out);
 
