@@ -3,8 +3,15 @@
 namespace quoin {
 namespace {
 
-// K values of a panel kept in the first-level cache while all rows of a block pass over them. Even, for pairs.
-constexpr int64_t kFloatChunk = 128;
+// K values of a panel that all rows of a block pass over before the next. Even, for pairs. Widened ones stay in the
+// first-level cache; f32 streams from the second level, which has the time: a tile uses two lines in 24 cycles and
+// loads and stores its sums only once a chunk.
+constexpr int64_t kWidenedChunk = 128;
+constexpr int64_t kFloatChunk = 512;
+// Rows that lie a multiple of this apart share the few lines of one set of the first-level cache. A tile of more rows
+// than the set has lines reads a copy.
+constexpr int64_t kAliasBytes = 4096;
+constexpr int64_t kAliasRows = 8;
 // How far ahead of their use a single tile asks for weights: further than the hardware looks, which stops at pages.
 constexpr int64_t kAheadBytes = 8192;
 
@@ -22,6 +29,28 @@ QUOIN_INLINE void widen_chunk(Bf16PairStrip, const std::byte* panel, int64_t inn
 }
 QUOIN_INLINE void widen_chunk(F32Strip, const std::byte*, int64_t, float*) {}
 
+// multiply_strip, with the rows of each tile copied to where they do not drive each other out of the cache.
+template <class Strip>
+QUOIN_INLINE void multiply_copied(int64_t rows, int64_t vectors, const FloatTile& whole) {
+    constexpr int64_t kStride = kFloatChunk + 16;
+    alignas(64) float copy[kFloatTileRows * kStride];
+    FloatTile tile = whole;
+    tile.src_stride = kStride;
+    tile.src = copy;
+    for (int64_t row = 0; row < rows; row += kFloatTileRows) {
+        const int64_t height = smaller<int64_t>(rows - row, kFloatTileRows);
+        for (int64_t r = 0; r < height; ++r) {
+            const float* const from = whole.src + (row + r) * whole.src_stride;
+            int64_t k = 0;
+            for (; k + kLanes <= tile.inner; k += kLanes) store(copy + r * kStride + k, load(from + k));
+            if (k < tile.inner)
+                store_first(copy + r * kStride + k, load_first(from + k, tile.inner - k), tile.inner - k);
+        }
+        multiply_strip<Strip>(height, vectors, tile);
+        tile.sums += height * tile.sum_stride;
+    }
+}
+
 template <class Strip>
 struct FloatPanels {
     static void accumulate(const LinearArgs& args, const std::byte* panel, const std::byte* src, int64_t rows,
@@ -35,9 +64,11 @@ struct FloatPanels {
         // Widening once for all rows pays from two tiles on; a single tile widens as it goes.
         constexpr bool kWide = __is_same(Strip, F32Strip);
         const bool widen = !kWide && rows > kFloatTileRows;
-        alignas(64) float wide[kWide ? 1 : kFloatChunk * kPanelColumns];
-        for (int64_t k = 0; k < args.inner; k += kFloatChunk) {
-            tile.inner = smaller(args.inner - k, kFloatChunk);
+        constexpr int64_t kChunk = kWide ? kFloatChunk : kWidenedChunk;
+        alignas(64) float wide[kWide ? 1 : kChunk * kPanelColumns];
+        const bool copies = kFloatTileRows > kAliasRows && rows > kAliasRows && args.src_stride % kAliasBytes == 0;
+        for (int64_t k = 0; k < args.inner; k += kChunk) {
+            tile.inner = smaller(args.inner - k, kChunk);
             const std::byte* const weights = panel + k / Strip::kStep * kStride;
             if (widen) {
                 widen_chunk(Strip{}, weights, tile.inner, wide);
@@ -51,9 +82,14 @@ struct FloatPanels {
                 tile.weight_stride = kStride;
                 tile.ahead = weights + kAheadBytes;
                 tile.ahead_stride = kStride;
-                multiply_strip<Strip>(rows, kPanelVectors, tile);
+                if constexpr (kWide) {
+                    copies ? multiply_copied<Strip>(rows, kPanelVectors, tile)
+                           : multiply_strip<Strip>(rows, kPanelVectors, tile);
+                } else {
+                    multiply_strip<Strip>(rows, kPanelVectors, tile);
+                }
             }
-            tile.src += kFloatChunk;
+            tile.src += kChunk;
         }
     }
 };
