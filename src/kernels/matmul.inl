@@ -20,9 +20,19 @@ QUOIN_INLINE void pack_matmul_panel(const MatMulArgs& args, int64_t column, int6
     constexpr int64_t kStep = 16;
     for (int64_t begin = 0; begin < args.inner; begin += kStep) {
         const int64_t end = smaller(begin + kStep, args.inner);
-        for (int64_t c = 0; c < kPanelColumns; ++c) {
+        const int64_t quads = args.b_inner_stride == 1 ? (end - begin) / 4 * 4 : 0;
+        int64_t c = 0;
+        for (; quads > 0 && c + 4 <= columns; c += 4) {
             const float* const src = b + c * args.b_column_stride;
-            for (int64_t k = begin; k < end; ++k) {
+            for (int64_t k = begin; k < begin + quads; k += 4) {
+                transpose_quads(reinterpret_cast<const std::byte*>(src + k), args.b_column_stride * 4, 0,
+                                reinterpret_cast<std::byte*>(panel + k * kPanelColumns + c));
+            }
+        }
+        const int64_t done = c;
+        for (c = 0; c < kPanelColumns; ++c) {
+            const float* const src = b + c * args.b_column_stride;
+            for (int64_t k = c < done ? begin + quads : begin; k < end; ++k) {
                 panel[k * kPanelColumns + c] = c < columns ? src[k * args.b_inner_stride] : 0.0F;
             }
         }

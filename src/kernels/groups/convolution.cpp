@@ -8,6 +8,7 @@
 #include "kernels/positions.inl"
 #include "kernels/finish_row.inl"
 #include "kernels/convolution.inl"
+#include "kernels/quads.inl"
 #include "kernels/matmul.inl"
 // clang-format on
 

@@ -9,6 +9,7 @@
 #include "kernels/block_decode.inl"
 #include "kernels/grids.inl"
 #include "kernels/block_decode_grid.inl"
+#include "kernels/quads.inl"
 #include "kernels/block_pack.inl"
 // clang-format on
 
