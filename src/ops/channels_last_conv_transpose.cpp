@@ -4,8 +4,10 @@
 // dilations, output_padding, group, activation...} -> [N, spatial..., OC]: ONNX ConvTranspose in f32 on another order
 // of axes, then activation(sum + bias). One to three spatial axes; the weight is a constant that pack_convolutions has
 // packed: for each phase (kernels/transposed.h), in the order of depth, height, width, the panels of its convolution.
-// Every phase must have a tap.
+// Every phase must have a tap. Where the windows of the source's positions neither overlap nor leave gaps, all phases
+// are one matrix product, so the panels are those of [taps * OC / group, C].
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/transposed.h"
 #include "ops/activation.h"
@@ -38,6 +40,21 @@ struct Transposed {
 
     int64_t panels() const { return panel_count(columns); }
     int64_t phases() const { return window.step[0] * window.step[1] * window.step[2]; }
+    // Every position of the source makes a block of results of its own.
+    bool makes_blocks() const {
+        for (size_t axis = 0; axis < window.axes; ++axis) {
+            if (window.kernel[axis] != window.step[axis] || (window.kernel[axis] > 1 && window.dilation[axis] != 1) ||
+                more[axis] != 0 || window.pad_begin[axis] != 0 || window.pad_end[axis] != 0) {
+                return false;
+            }
+        }
+        return true;
+    }
+    int64_t block_columns() const { return window.kernel[0] * window.kernel[1] * window.kernel[2] * columns; }
+    // Of a group, where the positions make blocks.
+    int64_t block_weight_floats() const {
+        return panel_count(block_columns()) * panel_bytes(DType::F32, channels) / int64_t{sizeof(float)};
+    }
     // May be negative for hostile attributes.
     int64_t output_size(size_t axis, int64_t source) const {
         return (source - 1) * window.step[axis] + more[axis] + window.extent(axis) - window.pad_begin[axis] -
@@ -262,14 +279,174 @@ private:
     Isa isa_;
 };
 
+// A row of 32 columns at a time is slow where rows are short; these are applied to the whole result of a task.
+decltype(KernelTable::sigmoid_row) row_kernel(const KernelTable& kernels, ActivationKind kind) {
+    switch (kind) {
+        case ActivationKind::Sigmoid: return kernels.sigmoid_row;
+        case ActivationKind::Tanh: return kernels.tanh_row;
+        default: return nullptr;
+    }
+}
+
+// Tasks are (image, group, run of positions of the source); grain: positions of a run, runs.
+class BlockTranspose final : public PreparedNode {
+public:
+    BlockTranspose(const Transposed& problem, const Activation& activation, const KernelTable& kernels, Isa isa)
+        : problem_(problem),
+          activation_(activation),
+          kernel_(kernels.convolution_f32),
+          activate_(row_kernel(kernels, activation.kind)),
+          isa_(isa) {}
+
+    Result<Work> plan(const Arguments& arguments, int threads) const override {
+        const Shape& src = arguments.inputs[0].shape;
+        const int64_t columns = problem_.block_columns();
+        const int64_t positions = positions_of(src);
+        const int64_t units = std::max<int64_t>(src[0], 1) * problem_.group;
+        int64_t run = convolution_block_rows(problem_.channels, columns);
+        if (threads > 1) run = std::min(run, divide_up(divide_up(positions, divide_up(2 * threads, units)), 12) * 12);
+        run = std::max<int64_t>(run, 12);
+        Work work;
+        work.grain = {run, divide_up(positions, run), 1};
+        work.tasks = arguments.outputs[0].elements() == 0 ? 0 : src[0] * problem_.group * work.grain[1];
+        work.scratch_bytes =
+            (convolution_scratch_floats(problem_.channels, columns) + (run + 1) * columns) * int64_t{sizeof(float)};
+        return work;
+    }
+
+    Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
+        const TensorView& src = arguments.inputs[0];
+        const TensorView& dst = arguments.outputs[0];
+        const auto [run, runs, unused] = arguments.work.grain;
+        const int64_t positions = positions_of(src.shape);
+        const int64_t columns = problem_.block_columns();
+        const int64_t group = task / runs % problem_.group;
+        const int64_t image = task / runs / problem_.group;
+        const int64_t first = task % runs * run;
+        const int64_t count = std::min(run, positions - first);
+        auto* const blocks = reinterpret_cast<float*>(scratch);
+        float* const bias = blocks + run * columns;
+        ConvolutionArgs args{};
+        args.window = row_window(count, src.columns());
+        args.channels = problem_.channels;
+        args.src = src.as<float>() + (image * positions + first) * src.columns() + group * problem_.channels;
+        args.weights = arguments.inputs[1].as<float>() + group * problem_.block_weight_floats();
+        args.panel_stride = panel_bytes(DType::F32, problem_.channels) / int64_t{sizeof(float)};
+        args.columns = columns;
+        if (activate_ == nullptr) args.epilogue.activation = activation_;
+        if (arguments.inputs.size() > 2 && arguments.inputs[2].data != nullptr) {
+            const float* const given = arguments.inputs[2].as<float>() + group * problem_.columns;
+            for (int64_t c = 0; c < columns; ++c) bias[c] = given[c % problem_.columns];
+            args.epilogue.bias = bias;
+        }
+        args.dst_stride[2] = columns;
+        args.dst = blocks;
+        args.count = count;
+        args.scratch = bias + columns;
+        kernel_(args);
+        if (activate_ != nullptr) activate_(blocks, count * columns, activation_.alpha, activation_.beta, blocks);
+        spread(src.shape, dst, image, group, first, count, blocks);
+        return {};
+    }
+
+    std::string label() const override {
+        return "convolution_f32 in blocks [" + std::string(isa_name(kernel_isa(Kernel::convolution_f32, isa_))) + "]";
+    }
+
+private:
+    // blocks[position][taps][columns] of `count` positions to their places.
+    void spread(const Shape& src, const TensorView& dst, int64_t image, int64_t group, int64_t first, int64_t count,
+                const float* blocks) const {
+        std::array<int64_t, 3> sizes{1, 1, 1};
+        std::array<int64_t, 3> kernel{1, 1, 1};
+        for (size_t axis = 0; axis < problem_.window.axes; ++axis) {
+            sizes[axis + 3 - problem_.window.axes] = src[axis + 1];
+            kernel[axis + 3 - problem_.window.axes] = problem_.window.kernel[axis];
+        }
+        const std::array<int64_t, 3> stride = position_strides(dst.shape);
+        float* const base =
+            dst.as<float>() + image * positions_of(dst.shape) * dst.columns() + group * problem_.columns;
+        const int64_t columns = problem_.block_columns();
+        // All taps of a row lie side by side where there is one group.
+        const int64_t together = problem_.group == 1 ? kernel[2] : 1;
+        for (int64_t position = first; position < first + count;) {
+            const int64_t column = position % sizes[2];
+            const int64_t some = std::min(sizes[2] - column, first + count - position);
+            const int64_t row = position / sizes[2] % sizes[1];
+            const int64_t depth = position / sizes[2] / sizes[1];
+            const float* const from = blocks + (position - first) * columns;
+            for (int64_t tap = 0; tap < kernel[0] * kernel[1] * kernel[2]; tap += together) {
+                const int64_t w = tap % kernel[2];
+                const int64_t h = tap / kernel[2] % kernel[1];
+                const int64_t d = tap / kernel[2] / kernel[1];
+                float* const to = base + (depth * kernel[0] + d) * stride[0] + (row * kernel[1] + h) * stride[1] +
+                                  (column * kernel[2] + w) * stride[2];
+                copy_pieces(from + tap * problem_.columns, columns, together * problem_.columns, some,
+                            kernel[2] * stride[2], to);
+            }
+            position += some;
+        }
+    }
+
+    static void copy_pieces(const float* src, int64_t src_step, int64_t floats, int64_t count, int64_t dst_step,
+                            float* dst) {
+        if (floats == 2) {  // one channel and two taps: no call for eight bytes
+            for (int64_t i = 0; i < count; ++i) std::memcpy(dst + i * dst_step, src + i * src_step, 2 * sizeof(float));
+            return;
+        }
+        for (int64_t i = 0; i < count; ++i) {
+            std::memcpy(dst + i * dst_step, src + i * src_step, static_cast<size_t>(floats) * sizeof(float));
+        }
+    }
+
+    Transposed problem_;
+    Activation activation_;
+    decltype(KernelTable::convolution_f32) kernel_;
+    decltype(KernelTable::sigmoid_row) activate_;  // null: the epilogue does it
+    Isa isa_;
+};
+
 Result<std::unique_ptr<PreparedNode>> prepare_transposed(const PrepareContext& context) {
     const Constant* const weight = context.constant(1);
     if (weight == nullptr) return context.fail(StatusCode::Unsupported, "the weight is no constant");
     if (weight->layout() != Layout::Panels) return context.fail(StatusCode::Internal, "the weight was not packed");
     QUOIN_ASSIGN_OR_RETURN(const Transposed problem, read_transposed(context.node, weight->shape()));
     QUOIN_ASSIGN_OR_RETURN(const Activation activation, read_activation(context.node));
+    if (problem.makes_blocks()) {
+        return std::unique_ptr<PreparedNode>(
+            std::make_unique<BlockTranspose>(problem, activation, context.kernels(), context.runtime.isa));
+    }
     return std::unique_ptr<PreparedNode>(
         std::make_unique<ConvTranspose>(problem, activation, context.kernels(), context.runtime.isa));
+}
+
+// The panels of BlockTranspose; `src` is [groups * channels][columns][taps].
+Result<Constant> pack_blocks(const Runtime& runtime, const Transposed& problem, const Tensor& src,
+                             const std::string& name) {
+    const int64_t each = problem.block_weight_floats();
+    QUOIN_ASSIGN_OR_RETURN(const Tensor packed,
+                           Tensor::allocate(runtime.memory, DType::F32, {problem.group * each}, name));
+    const auto pack = kernels(runtime.isa).pack_convolution_f32;
+    const int64_t columns = problem.block_columns();
+    const int64_t taps = columns / problem.columns;
+    const int64_t panel_floats = panel_bytes(DType::F32, problem.channels) / int64_t{sizeof(float)};
+    const auto values = src.as<const float>();
+    std::vector<float> rows;  // [columns of a panel][channels]
+    for (int64_t panel = 0; panel < problem.group * panel_count(columns); ++panel) {
+        const int64_t group = panel / panel_count(columns);
+        const int64_t begin = panel % panel_count(columns) * kPanelColumns;
+        const int64_t count = std::min(kPanelColumns, columns - begin);
+        rows.clear();
+        for (int64_t column = begin; column < begin + count; ++column) {
+            const int64_t tap = column / problem.columns;
+            for (int64_t k = 0; k < problem.channels; ++k) {
+                const int64_t row = (group * problem.channels + k) * problem.columns + column % problem.columns;
+                rows.push_back(values[static_cast<size_t>(row * taps + tap)]);
+            }
+        }
+        pack(rows.data(), count, problem.channels, 1, packed.as<float>().data() + panel * panel_floats);
+    }
+    return Constant(packed, src.shape(), Layout::Panels);
 }
 
 }  // namespace
@@ -285,6 +462,7 @@ Result<Constant> pack_transposed_convolution(const Runtime& runtime, const Const
         return error(StatusCode::InvalidModel, "node '", node.name, "': its weight is not f32");
     }
     QUOIN_ASSIGN_OR_RETURN(const Tensor src, weight.load());
+    if (problem.makes_blocks()) return pack_blocks(runtime, problem, src, node.name);
     const std::array<int64_t, 3> ones{1, 1, 1};
     const std::vector<Phase> phases = problem.list(ones, ones);
     const Phase& last = phases.back();

@@ -260,6 +260,13 @@ TEST_CASE("channels-last transposed convolutions scatter what convolutions gathe
         {{5, 4}, {3, 4}, {2, 3}, {1, 0, 1, 2}, {1, 1}, {1, 2}, 1, 6, 4, 2},
         {{6, 5}, {3, 3}, {1, 1}, {1, 1, 1, 1}, {2, 1}, {0, 0}, 1, 3, 5, 1},
         {{9}, {5}, {3}, {1, 1}, {1}, {0}, 1, 4, 6, 1},
+        // Windows that neither overlap nor leave gaps, and some that nearly are such.
+        {{7, 9}, {2, 2}, {2, 2}, {0, 0, 0, 0}, {1, 1}, {0, 0}, 2, 5, 1, 1},
+        {{6, 5}, {2, 3}, {2, 3}, {0, 0, 0, 0}, {1, 1}, {0, 0}, 1, 6, 8, 2},
+        {{2, 3, 4}, {2, 1, 3}, {2, 1, 3}, {0, 0, 0, 0, 0, 0}, {1, 1, 1}, {0, 0, 0}, 1, 3, 12, 1},
+        {{300}, {4}, {4}, {0, 0}, {1}, {0}, 1, 3, 1, 1},
+        {{5, 4}, {2, 2}, {2, 2}, {1, 0, 0, 0}, {1, 1}, {0, 0}, 1, 6, 3, 1},
+        {{5, 4}, {2, 2}, {2, 2}, {0, 0, 0, 0}, {1, 1}, {0, 1}, 1, 6, 3, 1},
     };
     for (const Transposed& c : cases) {
         // The convolution that goes the other way, from what is made here to x.
@@ -293,12 +300,13 @@ TEST_CASE("channels-last transposed convolutions scatter what convolutions gathe
                 }
             });
         }
-        for (double& value : wanted) value = std::max(0.0, value);
-        const Attributes attributes{{"strides", c.strides},     {"pads", c.pads},
-                                    {"dilations", c.dilations}, {"output_padding", c.more},
-                                    {"group", c.group},         {"activation", std::string("Relu")}};
+        const bool sigmoid = c.columns == 1;
+        for (double& value : wanted) value = sigmoid ? 1 / (1 + std::exp(-value)) : std::max(0.0, value);
+        const Attributes attributes{
+            {"strides", c.strides},     {"pads", c.pads},   {"dilations", c.dilations},
+            {"output_padding", c.more}, {"group", c.group}, {"activation", std::string(sigmoid ? "Sigmoid" : "Relu")}};
         for (const int threads : {1, 3}) {
-            CAPTURE(c.kernel, c.strides, threads);
+            CAPTURE(c.kernel, c.strides, c.pads, c.columns, threads);
             const Tensor got = result_of(Op::ChannelsLastConvTranspose, {given(x), constant(weight), constant(bias)},
                                          attributes, {make_runtime(threads)});
             CHECK(got.shape() == shape_of(c.images, back.spatial, c.columns));
