@@ -5,6 +5,11 @@
 #include <cmath>
 
 namespace quoin {
+namespace {
+
+constexpr int64_t kShortRun = 8;
+
+}  // namespace
 
 void run_kernel(BinaryKernel kernel, const float* a, int64_t a_step, const float* b, int64_t b_step, int64_t count,
                 float* dst) {
@@ -33,7 +38,15 @@ Status Binary::run(const Arguments& arguments, int64_t task, std::byte* /*scratc
     const int64_t begin = task * kTaskElements;
     const int64_t end = std::min(begin + kTaskElements, loop.elements());
     if (a.dtype == DType::F32 && kernel_ != nullptr) {
+        const BinaryRow short_row = row_of_(DType::F32);
         loop.for_runs(begin, end, [&](int64_t index, int64_t count, const auto& offsets, const auto& steps) {
+            if (count < kShortRun && (steps[0] == 0 || steps[1] == 0)) {  // spreading would cost more than the rest
+                const auto at = [](const TensorView& view, int64_t offset) {
+                    return view.data + offset * int64_t{sizeof(float)};
+                };
+                short_row(at(a, offsets[0]), steps[0], at(b, offsets[1]), steps[1], count, parameters_, at(dst, index));
+                return;
+            }
             run_kernel(kernel_, a.as<float>() + offsets[0], steps[0], b.as<float>() + offsets[1], steps[1], count,
                        dst.as<float>() + index);
         });

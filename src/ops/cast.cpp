@@ -68,7 +68,9 @@ void convert_run(const std::byte* src, int64_t count, std::byte* dst) {
     const From* const from = reinterpret_cast<const From*>(src);
     To* const to = reinterpret_cast<To*>(dst);
     for (int64_t index = 0; index < count; ++index) {
-        if constexpr (HalfElement<To> && std::is_same_v<From, double>) {
+        if constexpr (std::is_same_v<From, bool>) {  // as bytes: loops over bool stay scalar
+            to[index] = convert<To>(static_cast<uint8_t>(static_cast<uint8_t>(src[index]) != 0));
+        } else if constexpr (HalfElement<To> && std::is_same_v<From, double>) {
             to[index] = convert_double<To>(from[index]);
         } else {
             to[index] = convert<To>(from[index]);

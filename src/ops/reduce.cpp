@@ -199,6 +199,45 @@ float reduce_run(const KernelTable& kernels, Reduction reduction, const Geometry
     return finished(reduction, total, geometry.count);
 }
 
+// Runs so short that a call of a kernel for each costs more than its work, one behind the other.
+constexpr int64_t kShortRun = 16;
+
+bool has_short_runs(Reduction reduction, const Geometry& geometry) {
+    return geometry.inner_reduced && geometry.reduced_rank == 1 && geometry.count <= kShortRun &&
+           reduction != Reduction::LogSumExp;
+}
+
+template <class Step>
+void reduce_short_runs(const float* src, int64_t count, int64_t outputs, float start, Step step, float* dst) {
+    for (int64_t output = 0; output < outputs; ++output, src += count) {
+        float best = start;
+        for (int64_t index = 0; index < count; ++index) best = step(best, src[index]);
+        dst[output] = best;
+    }
+}
+
+void reduce_short_runs(Reduction reduction, const float* src, int64_t count, int64_t outputs, float* dst) {
+    const auto total = [&](auto value) {
+        for (int64_t output = 0; output < outputs; ++output, src += count) {
+            double sum = 0;
+            for (int64_t index = 0; index < count; ++index) sum += value(double{src[index]});
+            dst[output] = finished(reduction, sum, count);
+        }
+    };
+    switch (reduction) {
+        case Reduction::Max:
+            return reduce_short_runs(
+                src, count, outputs, -INFINITY, [](float a, float b) { return b > a || std::isnan(b) ? b : a; }, dst);
+        case Reduction::Min:
+            return reduce_short_runs(
+                src, count, outputs, INFINITY, [](float a, float b) { return b < a || std::isnan(b) ? b : a; }, dst);
+        case Reduction::L1: return total([](double x) { return std::abs(x); });
+        case Reduction::L2:
+        case Reduction::SumSquare: return total([](double x) { return x * x; });
+        default: return total([](double x) { return x; });
+    }
+}
+
 // `columns` neighbouring outputs from rows that begin at src + offset. scratch: 3 * columns floats.
 void reduce_columns(const KernelTable& kernels, Reduction reduction, const Geometry& geometry, const float* src,
                     int64_t columns, float* scratch, float* dst) {
@@ -393,6 +432,10 @@ private:
         const float* const src = arguments.inputs[0].as<float>();
         float* const dst = arguments.outputs[0].as<float>();
         const int64_t columns = arguments.work.grain[1];
+        if (has_short_runs(reduction_, geometry)) {
+            reduce_short_runs(reduction_, src + begin * geometry.count, geometry.count, end - begin, dst + begin);
+            return;
+        }
         if (geometry.inner_reduced) {
             for (int64_t output = begin; output < end; ++output) {
                 dst[output] = reduce_run(kernels_, reduction_, geometry, src + offset_of(geometry.kept_axes(), output));
