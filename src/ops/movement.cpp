@@ -12,6 +12,8 @@ namespace quoin {
 namespace {
 
 constexpr int64_t kTaskBytes = int64_t{64} << 10;
+constexpr int64_t kMostLines = 4;  // that are interleaved at once
+constexpr int64_t kInterleavedPiece = 4096;
 constexpr int64_t kTile = 32;  // two tiles of 4-byte elements are 8 KiB: both stay in the first cache
 
 template <class T>
@@ -20,6 +22,23 @@ void copy_row(const T* source, int64_t count, T* target) {
         std::memcpy(target, source, static_cast<size_t>(count) * sizeof(T));
     } else {
         std::copy_n(source, count, target);
+    }
+}
+
+// Few lines side by side, as from planes to channels: with their number a constant the loop becomes vectors.
+template <int kLines, class T>
+void interleave(const T* __restrict source, int64_t line_stride, int64_t count, T* __restrict target) {
+    for (int64_t each = 0; each < count; ++each) {
+        for (int line = 0; line < kLines; ++line) target[each * kLines + line] = source[line * line_stride + each];
+    }
+}
+
+template <class T>
+void interleave(const T* source, int64_t lines, int64_t line_stride, int64_t count, T* target) {
+    switch (lines) {
+        case 2: return interleave<2>(source, line_stride, count, target);
+        case 3: return interleave<3>(source, line_stride, count, target);
+        default: return interleave<4>(source, line_stride, count, target);
     }
 }
 
@@ -59,6 +78,8 @@ void BoxCopy::finish(DType dtype) {
             break;
         }
     }
+    const bool few = inner_.dim >= 2 && inner_.dim <= kMostLines;
+    if (kind_ == Kind::Tiles && few && second_.target == inner_.dim) kind_ = Kind::Interleaved;
     choose(element_bytes);
 }
 
@@ -66,6 +87,9 @@ void BoxCopy::choose(int64_t element_bytes) {
     if (kind_ == Kind::Tiles) {
         inner_piece_ = kTile;
         second_piece_ = kTile;
+    } else if (kind_ == Kind::Interleaved) {
+        inner_piece_ = kMostLines;
+        second_piece_ = kInterleavedPiece;
     } else {
         inner_piece_ = std::max<int64_t>(1, kTaskBytes / element_bytes);
     }
@@ -103,6 +127,14 @@ void BoxCopy::run_units(int64_t begin, int64_t end, const T* source, T* target) 
             case Kind::Strided:
                 for (int64_t each = 0; each < count; ++each) to[each * inner_.target] = from[each * inner_.source];
                 break;
+            case Kind::Interleaved: {
+                const int64_t second = piece / inner_pieces_ * second_piece_;
+                const int64_t some = std::min(second_piece_, second_.dim - second);
+                if constexpr (std::is_trivially_copyable_v<T>) {
+                    interleave(from + second, inner_.dim, inner_.source, some, to + second * second_.target);
+                }
+                break;
+            }
             case Kind::Tiles: {
                 const int64_t second = piece / inner_pieces_ * second_piece_;
                 const int64_t rows = std::min(second_piece_, second_.dim - second);

@@ -37,7 +37,7 @@ public:
     }
 
 private:
-    enum class Kind : uint8_t { Rows, Tiles, Strided };
+    enum class Kind : uint8_t { Rows, Tiles, Interleaved, Strided };
     struct Axis {
         int64_t dim;
         int64_t source;
@@ -54,8 +54,10 @@ private:
     int64_t target_offset_ = 0;
     DType dtype_ = DType::Undefined;
     Kind kind_ = Kind::Rows;
-    Axis inner_{1, 1, 1};   // the last axis, in pieces of inner_piece_
-    Axis second_{1, 0, 0};  // of tiles: the axis that is contiguous in the source, in pieces of second_piece_
+    Axis inner_{1, 1, 1};  // the last axis, in pieces of inner_piece_
+    Axis second_{
+        1, 0,
+        0};  // of tiles and interleaved lines: the axis that is contiguous in the source, in pieces of second_piece_
     int64_t inner_piece_ = 1;
     int64_t inner_pieces_ = 1;
     int64_t second_piece_ = 1;
