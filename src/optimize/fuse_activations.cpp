@@ -22,7 +22,7 @@ std::optional<double> sigmoid_of(const Graph& graph, ValueId value, ValueId x) {
     const Node* const sigmoid = producer(graph, value, Op::Sigmoid);
     if (sigmoid == nullptr) return std::nullopt;
     if (sigmoid->inputs[0] == x) return 1.0;
-    const Product inner = product_of(graph, sigmoid->inputs[0]);
+    const Product inner = product_of(graph, sigmoid->inputs[0], x);
     if (inner.factors == std::vector<ValueId>{x}) return inner.scale;
     return std::nullopt;
 }
@@ -50,15 +50,15 @@ std::optional<ValueId> one_plus(const Graph& graph, ValueId value, Op function) 
 // sqrt(2 / pi) (x + 0.044715 x^3), or with x drawn out of the sum.
 bool is_gelu_tanh_argument(const Graph& graph, ValueId value, ValueId x) {
     const double outer = std::sqrt(2 / std::acos(-1.0));
-    const Product product = product_of(graph, value);
+    const Product product = product_of(graph, value, x);
     if (std::abs(product.scale - outer) > 1e-4) return false;
     constexpr double kCubic = 0.044715;
     if (product.factors.size() == 1) {
-        const Sum sum = sum_of(graph, product.factors[0]);
+        const Sum sum = sum_of(graph, product.factors[0], x);
         if (sum.terms.size() != 2 || sum.offset != 0) return false;
         const size_t plain = sum.terms[0] == x ? 0 : 1;
         if (sum.terms[plain] != x) return false;
-        const Product cube = product_of(graph, sum.terms[1 - plain]);
+        const Product cube = product_of(graph, sum.terms[1 - plain], x);
         return close_to(cube.scale, kCubic) && cube.factors == std::vector<ValueId>{x, x, x};
     }
     if (product.factors.size() != 2) return false;
@@ -66,7 +66,7 @@ bool is_gelu_tanh_argument(const Graph& graph, ValueId value, ValueId x) {
         if (product.factors[side] != x) continue;
         const Sum sum = sum_of(graph, product.factors[1 - side]);
         if (sum.terms.size() != 1 || !close_to(sum.offset, 1)) continue;
-        const Product square = product_of(graph, sum.terms[0]);
+        const Product square = product_of(graph, sum.terms[0], x);
         if (close_to(square.scale, kCubic) && square.factors == std::vector<ValueId>{x, x}) return true;
     }
     return false;
@@ -90,7 +90,7 @@ std::optional<Match> match_gate(const Graph& graph, double scale, ValueId x, Val
     if (close_to(scale, 1.0 / 6) && relu6_of(graph, gate) == x) return Match{Op::HardSwish, x, {}};
     if (!close_to(scale, 0.5)) return std::nullopt;
     if (const auto inner = one_plus(graph, gate, Op::Erf)) {
-        const Product argument = product_of(graph, *inner);
+        const Product argument = product_of(graph, *inner, x);
         if (close_to(argument.scale, std::sqrt(0.5)) && argument.factors == std::vector<ValueId>{x}) {
             return Match{Op::Gelu, x, {{"approximate", std::string("none")}}};
         }

@@ -10,28 +10,28 @@ namespace {
 
 constexpr size_t kMostFactors = 8;
 
-void multiply_in(const Graph& graph, ValueId value, Product& product, int depth) {
+void multiply_in(const Graph& graph, ValueId value, ValueId whole, Product& product, int depth) {
     if (const auto constant = scalar_value(graph, value)) {
         product.scale *= double{*constant};
         return;
     }
     const NodeId id = graph.value(value).producer;
-    if (id != kNoValue && depth > 0 && product.factors.size() < kMostFactors &&
+    if (id != kNoValue && value != whole && depth > 0 && product.factors.size() < kMostFactors &&
         !constant_adds_axes(graph, graph.node(id))) {
         const Node& node = graph.node(id);
         switch (node.op) {
             case Op::Mul:
-                multiply_in(graph, node.inputs[0], product, depth - 1);
-                multiply_in(graph, node.inputs[1], product, depth - 1);
+                multiply_in(graph, node.inputs[0], whole, product, depth - 1);
+                multiply_in(graph, node.inputs[1], whole, product, depth - 1);
                 return;
             case Op::Neg:
                 product.scale = -product.scale;
-                multiply_in(graph, node.inputs[0], product, depth - 1);
+                multiply_in(graph, node.inputs[0], whole, product, depth - 1);
                 return;
             case Op::Div:
                 if (const auto divisor = scalar_value(graph, node.inputs[1])) {
                     product.scale /= double{*divisor};
-                    multiply_in(graph, node.inputs[0], product, depth - 1);
+                    multiply_in(graph, node.inputs[0], whole, product, depth - 1);
                     return;
                 }
                 break;
@@ -39,7 +39,7 @@ void multiply_in(const Graph& graph, ValueId value, Product& product, int depth)
                 if (const auto exponent = scalar_value(graph, node.inputs[1])) {
                     if (*exponent != 2 && *exponent != 3) break;
                     for (int count = 0; count < static_cast<int>(*exponent); ++count) {
-                        multiply_in(graph, node.inputs[0], product, depth - 1);
+                        multiply_in(graph, node.inputs[0], whole, product, depth - 1);
                     }
                     return;
                 }
@@ -50,23 +50,23 @@ void multiply_in(const Graph& graph, ValueId value, Product& product, int depth)
     product.factors.push_back(value);
 }
 
-void add_in(const Graph& graph, ValueId value, Sum& sum, int depth) {
+void add_in(const Graph& graph, ValueId value, ValueId whole, Sum& sum, int depth) {
     if (const auto constant = scalar_value(graph, value)) {
         sum.offset += double{*constant};
         return;
     }
     const NodeId id = graph.value(value).producer;
-    if (id != kNoValue && depth > 0 && !constant_adds_axes(graph, graph.node(id))) {
+    if (id != kNoValue && value != whole && depth > 0 && !constant_adds_axes(graph, graph.node(id))) {
         const Node& node = graph.node(id);
         if (node.op == Op::Add) {
-            add_in(graph, node.inputs[0], sum, depth - 1);
-            add_in(graph, node.inputs[1], sum, depth - 1);
+            add_in(graph, node.inputs[0], whole, sum, depth - 1);
+            add_in(graph, node.inputs[1], whole, sum, depth - 1);
             return;
         }
         if (node.op == Op::Sub) {
             if (const auto subtrahend = scalar_value(graph, node.inputs[1])) {
                 sum.offset -= double{*subtrahend};
-                add_in(graph, node.inputs[0], sum, depth - 1);
+                add_in(graph, node.inputs[0], whole, sum, depth - 1);
                 return;
             }
         }
@@ -76,16 +76,16 @@ void add_in(const Graph& graph, ValueId value, Sum& sum, int depth) {
 
 }  // namespace
 
-Product product_of(const Graph& graph, ValueId value) {
+Product product_of(const Graph& graph, ValueId value, ValueId whole) {
     Product product;
-    multiply_in(graph, value, product, 4);
+    multiply_in(graph, value, whole, product, 4);
     std::ranges::sort(product.factors);
     return product;
 }
 
-Sum sum_of(const Graph& graph, ValueId value) {
+Sum sum_of(const Graph& graph, ValueId value, ValueId whole) {
     Sum sum;
-    add_in(graph, value, sum, 2);
+    add_in(graph, value, whole, sum, 2);
     return sum;
 }
 

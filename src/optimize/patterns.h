@@ -10,18 +10,19 @@ namespace quoin {
 
 // scale * factors[0] * factors[1] * ...: what a tree of Mul, Div by constants, Neg and Pow with small whole exponents
 // computes. A value that is none of these is its own only factor. Constants of one element are part of the scale.
+// `whole` is a factor even where it is a product itself.
 struct Product {
     double scale = 1;
     std::vector<ValueId> factors;  // sorted
 };
-Product product_of(const Graph& graph, ValueId value);
+Product product_of(const Graph& graph, ValueId value, ValueId whole = kNoValue);
 
-// offset + terms[0] + terms[1] + ...: the same of Add, Sub (of constants) and Identity.
+// offset + terms[0] + terms[1] + ...: the same of Add and Sub (of constants).
 struct Sum {
     double offset = 0;
     std::vector<ValueId> terms;
 };
-Sum sum_of(const Graph& graph, ValueId value);
+Sum sum_of(const Graph& graph, ValueId value, ValueId whole = kNoValue);
 
 // The node that makes this value if it is `op`; else null. How many read it does not matter: what is replaced only
 // loses a reader.

@@ -83,6 +83,24 @@ TEST_CASE("a constant of one element that adds axes to the result is no plain fa
     CHECK(g.count(Op::Erf) == 1);
 }
 
+TEST_CASE("gelu is found where its operand is itself a sum") {
+    PassGraph g;
+    const ValueId y = g.input({3, 40});
+    const ValueId x = g.node(Op::Add, {y, g.constant(Shape{40})});
+    const auto gelu = [&](ValueId middle) {
+        const ValueId cubic =
+            g.node(Op::Mul, {x, g.node(Op::Mul, {middle, g.node(Op::Mul, {g.scalar(0.044715F), x})})});
+        const ValueId inner = g.node(Op::Mul, {g.scalar(0.7978845608F), g.node(Op::Add, {x, cubic})});
+        const ValueId gate = g.node(Op::Add, {g.scalar(1), g.node(Op::Tanh, {inner})});
+        return g.node(Op::Mul, {x, g.node(Op::Mul, {g.scalar(0.5F), gate})});
+    };
+    g.graph.add_output(gelu(x));
+    g.graph.add_output(gelu(y));  // no cube of x
+    g.check_same_results(fuse_activations, 1e-5);
+    CHECK(g.count(Op::Gelu) == 1);
+    CHECK(g.count(Op::Tanh) == 1);
+}
+
 struct NormGraph : PassGraph {
     ValueId x = input({2, 5, 24});
     ValueId mean(ValueId value) { return node(Op::ReduceMean, {value, list({-1})}, {{"keepdims", int64_t{1}}}); }
