@@ -1,6 +1,7 @@
 // Linear, GatedLinear, QuantizeActivation (quoin).
 //
-// Linear(x [..., K], weight [N, K], bias [N]?, residual [..., N]?) -> [..., N]: x * weight^T + bias + residual in f32.
+// Linear(x [..., K], weight [N, K], bias [N]?, residual [..., N]?) {activation...} -> [..., N]:
+// activation(x * weight^T + bias + residual) in f32.
 // GatedLinear(x, gate weight, up weight) {to = f32 | q8_row} -> silu(x * gate^T) * (x * up^T).
 // QuantizeActivation(x [..., K], scale [K]?) {epsilon} -> Q8Row; with a scale, of RMSNormalization over the last axis.
 // x is f32, or Q8Row (made by QuantizeActivation) for weights whose kernels multiply integers.
@@ -10,6 +11,7 @@
 #include <atomic>
 
 #include "kernels/layout.h"
+#include "ops/activation.h"
 #include "ops/infer_rules.h"
 #include "ops/op_kernel.h"
 #include "ops/weight_kernels.h"
@@ -176,7 +178,8 @@ private:
 
 class Linear final : public PreparedNode {
 public:
-    Linear(const WeightReader& weight, Isa isa) : weight_(weight), isa_(isa) {}
+    Linear(const WeightReader& weight, const Activation& activation, Isa isa)
+        : weight_(weight), activation_(activation), isa_(isa) {}
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
         const int64_t rows = arguments.outputs[0].rows();
@@ -201,6 +204,7 @@ public:
         }
         args.dst = dst.as<float>() + part.row * weight_.columns() + column;
         args.dst_stride = weight_.columns();
+        args.activation = activation_;
         weight_.run(args, scratch);
         return {};
     }
@@ -209,6 +213,7 @@ public:
 
 private:
     WeightReader weight_;
+    Activation activation_;
     Isa isa_;
 };
 
@@ -319,6 +324,8 @@ Status infer_linear(InferContext& context) {
     QUOIN_RETURN_IF_ERROR(context.expect_dtype(2, {DType::F32}));
     QUOIN_RETURN_IF_ERROR(context.expect_dtype(3, {DType::F32}));
     QUOIN_RETURN_IF_ERROR(infer_projection(context, std::to_array<size_t>({1})));
+    QUOIN_ASSIGN_OR_RETURN(const Activation activation, read_activation(context.node()));
+    if (activation.kind == ActivationKind::PRelu) return context.fail("it has no slopes for PRelu");
     // The kernels read as many values as the result has, so what does not fit must not get there.
     const Dim columns = context.input(1).dims->front();
     if (context.has_input(2) && context.input(2).dims) {
@@ -362,7 +369,11 @@ Result<WeightReader> prepare_weight(const PrepareContext& context, size_t index)
 
 Result<std::unique_ptr<PreparedNode>> prepare_linear(const PrepareContext& context) {
     QUOIN_ASSIGN_OR_RETURN(const WeightReader weight, prepare_weight(context, 1));
-    return std::unique_ptr<PreparedNode>(std::make_unique<Linear>(weight, context.runtime.isa));
+    QUOIN_ASSIGN_OR_RETURN(const Activation activation, read_activation(context.node));
+    if (activation.kind != ActivationKind::None && context.provider == Provider::Reference) {
+        return context.fail(StatusCode::Unsupported, "the reference provider computes no activation");
+    }
+    return std::unique_ptr<PreparedNode>(std::make_unique<Linear>(weight, activation, context.runtime.isa));
 }
 
 Result<std::unique_ptr<PreparedNode>> prepare_gated_linear(const PrepareContext& context) {

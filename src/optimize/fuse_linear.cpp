@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 #include "ops/linear.h"
+#include "optimize/activations.h"
 #include "optimize/passes.h"
 
 namespace quoin {
@@ -17,6 +18,10 @@ bool same_dims(const Graph& graph, ValueId a, ValueId b) {
     const auto& right = graph.value(b).dims;
     const auto named = [](const Dim& dim) { return dim.known() || dim.symbol >= 0; };
     return left && right && *left == *right && std::ranges::all_of(*left, named);
+}
+
+bool has_activation(const Node& node) {
+    return !node.string("activation", "").empty();
 }
 
 struct GatePattern {
@@ -43,6 +48,7 @@ Result<GatePattern> match_gate(const Graph& graph, const std::vector<std::vector
     const Node* const up = sole_producer(graph, readers, mul.inputs[1 - side], Op::Linear);
     if (gate == nullptr || up == nullptr) return refuse("a factor is no Linear with one reader");
     if (gate->inputs.size() != 2 || up->inputs.size() != 2) return refuse("a Linear has a bias or a residual");
+    if (has_activation(*gate) || has_activation(*up)) return refuse("a Linear has an activation");
     if (gate->inputs[0] != up->inputs[0]) return refuse("the Linears read different inputs");
     if (!same_dims(graph, gate->inputs[1], up->inputs[1])) return refuse("the weights differ in shape");
     if (linear_activation(weight_dtype(graph, *gate), provider) !=
@@ -85,6 +91,8 @@ Status fuse_residual(Graph& graph, const OptimizeContext& context) {
             const char* refusal = nullptr;
             if (linear == nullptr) {
                 refusal = "the summand is no Linear with one reader";
+            } else if (has_activation(*linear)) {
+                refusal = "the Linear has an activation";
             } else if (linear->input(3) != kNoValue) {
                 refusal = "the Linear has a residual already";
             } else if (!same_dims(graph, node.inputs[side], residual)) {
@@ -100,6 +108,37 @@ Status fuse_residual(Graph& graph, const OptimizeContext& context) {
             node.inputs = {linear->inputs[0], linear->inputs[1], linear->input(2), residual};
             break;
         }
+    }
+    graph.set_nodes(std::move(nodes));
+    return remove_dead_nodes(graph, context);
+}
+
+Status fuse_linear_activation(Graph& graph, const OptimizeContext& context) {
+    const auto readers = graph.consumers();
+    std::vector<Node> nodes = graph.nodes();
+    for (Node& node : nodes) {
+        std::optional<ActivationAttributes> activation = activation_of(graph, node);
+        if (!activation) continue;
+        const Node* const linear = sole_producer(graph, readers, node.inputs[0], Op::Linear);
+        const char* refusal = nullptr;
+        if (linear == nullptr) {
+            refusal = "its operand is no Linear with one reader";
+        } else if (has_activation(*linear)) {
+            refusal = "the Linear has an activation already";
+        } else if (activation->slopes != kNoValue) {
+            refusal = "Linear has no slopes";
+        } else if (context.provider == Provider::Reference) {
+            refusal = "the reference provider computes no activation";
+        } else if (updates_between(graph, *linear, node)) {
+            refusal = "storage is updated in between";
+        }
+        if (refusal != nullptr) {
+            log(LogLevel::Debug, "fuse_linear_activation leaves '", node.name, "' alone: ", refusal);
+            continue;
+        }
+        node.op = Op::Linear;
+        node.inputs = linear->inputs;
+        node.attributes = std::move(activation->attributes);
     }
     graph.set_nodes(std::move(nodes));
     return remove_dead_nodes(graph, context);

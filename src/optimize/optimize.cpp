@@ -37,6 +37,7 @@ constexpr std::array kPasses = {
     Pass{"matmul_to_linear", matmul_to_linear},
     Pass{"fuse_gated_linear", fuse_gated_linear},
     Pass{"fuse_residual", fuse_residual},
+    Pass{"fuse_linear_activation", fuse_linear_activation},
     Pass{"remove_dead_nodes", remove_dead_nodes},
     Pass{"optimize_bodies", optimize_bodies},
     Pass{"channels_last", channels_last},

@@ -50,6 +50,8 @@ Status matmul_to_linear(Graph& graph, const OptimizeContext& context);
 Status fuse_gated_linear(Graph& graph, const OptimizeContext& context);
 // Add(Linear(x, w, bias), y) becomes Linear(x, w, bias, y).
 Status fuse_residual(Graph& graph, const OptimizeContext& context);
+// Gelu(Linear(x, w, ...)), and other activations, become Linear(x, w, ...) {activation}.
+Status fuse_linear_activation(Graph& graph, const OptimizeContext& context);
 // Puts one QuantizeActivation before the readers of a value whose weights want integer operands.
 Status quantize_activations(Graph& graph, const OptimizeContext& context);
 // QuantizeActivation(RMSNormalization(x, scale)) becomes QuantizeActivation(x, scale).

@@ -101,6 +101,76 @@ TEST_CASE("gelu is found where its operand is itself a sum") {
     CHECK(g.count(Op::Tanh) == 1);
 }
 
+TEST_CASE("an activation goes into the linear in front of it, with its bias and its residual") {
+    const std::vector<std::pair<Op, Attributes>> activations = {
+        {Op::Relu, {}},    {Op::Gelu, {}}, {Op::Gelu, {{"approximate", std::string("tanh")}}},
+        {Op::Sigmoid, {}}, {Op::Tanh, {}}, {Op::LeakyRelu, {{"alpha", 0.3}}},
+    };
+    for (const auto& [op, attributes] : activations) {
+        PassGraph g;
+        const ValueId x = g.input({5, 24});
+        const ValueId residual = g.input({5, 40});
+        const ValueId weight = g.constant({40, 24});
+        const ValueId bias = g.constant({40});
+        g.graph.add_output(g.node(op, {g.node(Op::Linear, {x, weight})}, attributes));
+        g.graph.add_output(g.node(op, {g.node(Op::Linear, {x, weight, bias, residual})}, attributes));
+        CAPTURE(op_info(op).name);
+        g.check_same_results(fuse_linear_activation, 1e-6);
+        CHECK(g.ops() == Ops{Op::Linear, Op::Linear});
+        CHECK(g.graph.nodes()[1].inputs.size() == 4);
+    }
+}
+
+TEST_CASE("an activation that no linear can take is left alone and the log says why") {
+    const auto refuse = [](const std::string& reason, auto make, Provider provider = Provider::Native) {
+        PassGraph g;
+        const ValueId x = g.input({5, 24});
+        g.graph.add_output(make(g, x));
+        const Ops before = g.ops();
+        const DebugLog log;
+        REQUIRE(infer_types(g.graph).message() == "");
+        REQUIRE(fuse_linear_activation(g.graph, {*g.runtime, provider, {}}).message() == "");
+        CHECK(g.ops() == before);
+        CAPTURE(log.text());
+        CHECK(log.says(reason));
+    };
+    const auto linear = [](PassGraph& g, ValueId x) { return g.node(Op::Linear, {x, g.constant({40, 24})}); };
+    refuse("fuse_linear_activation leaves 'Relu0' alone: its operand is no Linear",
+           [](PassGraph& g, ValueId x) { return g.node(Op::Relu, {x}); });
+    refuse("no Linear with one reader", [&](PassGraph& g, ValueId x) {
+        const ValueId y = linear(g, x);
+        g.graph.add_output(y);
+        return g.node(Op::Relu, {y});
+    });
+    refuse("has an activation already", [](PassGraph& g, ValueId x) {
+        const Attributes relu = {{"activation", std::string("Relu")}};
+        return g.node(Op::Tanh, {g.node(Op::Linear, {x, g.constant({40, 24})}, relu)});
+    });
+    refuse("Linear has no slopes", [&](PassGraph& g, ValueId x) {
+        return g.node(Op::PRelu, {linear(g, x), g.constant(Shape{40})});
+    });
+    refuse(
+        "the reference provider computes no activation",
+        [&](PassGraph& g, ValueId x) { return g.node(Op::Relu, {linear(g, x)}); }, Provider::Reference);
+}
+
+TEST_CASE("what follows a linear with an activation is neither its residual nor its gate") {
+    PassGraph g;
+    const ValueId x = g.input({5, 24});
+    const Attributes relu = {{"activation", std::string("Relu")}};
+    const ValueId y = g.node(Op::Linear, {x, g.constant({24, 24})}, relu);
+    const ValueId gate = g.node(Op::Swish, {g.node(Op::Linear, {x, g.constant({24, 24})}, relu)});
+    const ValueId up = g.node(Op::Linear, {x, g.constant({24, 24})});
+    g.graph.add_output(g.node(Op::Add, {y, x}));
+    g.graph.add_output(g.node(Op::Mul, {gate, up}));
+    const DebugLog log;
+    g.run(fuse_residual);
+    g.run(fuse_gated_linear);
+    CHECK(g.count(Op::Linear) == 3);
+    CHECK(log.says("the Linear has an activation"));
+    CHECK(log.says("a Linear has an activation"));
+}
+
 struct NormGraph : PassGraph {
     ValueId x = input({2, 5, 24});
     ValueId mean(ValueId value) { return node(Op::ReduceMean, {value, list({-1})}, {{"keepdims", int64_t{1}}}); }
