@@ -1,0 +1,69 @@
+// Measurements of a kernel in turn with the probe of its limit.
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace quoin {
+
+inline double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Time this thread really ran: on a machine shared with others the wall clock measures them too.
+inline double thread_seconds() {
+#if defined(CLOCK_THREAD_CPUTIME_ID)
+    timespec time = {};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+#else
+    return now();
+#endif
+}
+
+// Kernel and limit in turn. `work` and `limit` each return what they did (operations or bytes).
+inline void run_pairs(benchmark::State& state, const char* unit, double scale, const std::function<double()>& work,
+                      const std::function<double()>& limit, double (*clock)() = thread_seconds) {
+    std::vector<double> ratios;
+    double best = 0;
+    double best_limit = 0;
+    const auto rate = [clock](const std::function<double()>& function, double& seconds) {
+        const double start = clock();
+        const double done = function();
+        seconds = clock() - start;
+        return done / seconds;
+    };
+    double seconds = 0;
+    rate(work, seconds);  // warm
+    for (auto _ : state) {
+        double unused = 0;
+        const double limit_before = rate(limit, unused);
+        const double achieved = rate(work, seconds);
+        const double limit_after = rate(limit, unused);
+        ratios.push_back(achieved / std::max(limit_before, limit_after));
+        best = std::max(best, achieved);
+        best_limit = std::max({best_limit, limit_before, limit_after});
+        state.SetIterationTime(seconds);
+    }
+    std::nth_element(ratios.begin(), ratios.begin() + static_cast<long>(ratios.size() / 2), ratios.end());
+    state.counters["of_limit"] = ratios[ratios.size() / 2];
+    state.counters["best_of_best"] = best / best_limit;
+    state.counters[unit] = best / scale;
+    state.counters["limit"] = best_limit / scale;
+}
+
+template <class... Arguments>
+void add_pairs(const std::string& name, Arguments... arguments) {
+    benchmark::RegisterBenchmark(name.c_str(), arguments...)
+        ->UseManualTime()
+        ->Iterations(15)
+        ->Unit(benchmark::kMillisecond);
+}
+
+}  // namespace quoin
