@@ -15,7 +15,7 @@
 namespace quoin {
 namespace {
 
-// What the bytes of a weight may be when they meet a dot product (linear_integer.inl). Any: what this instruction set
+// What the bytes of a weight may be when they meet a dot product (integer_codes.inl). Any: what this instruction set
 // multiplies without limits. The others are for instruction sets that add pairs of products in 16 bits: unsigned bytes
 // up to a limit that says how many pairs fit, signed ones, or number + 128 as two planes of nibbles, low and high.
 enum class Bytes { Any, UpTo15, UpTo31, UpTo63, UpTo127, Signed, Nibbles };

@@ -7,6 +7,8 @@
 #include "kernels/math.inl"
 #include "kernels/epilogue.inl"
 #include "kernels/linear.inl"
+#include "kernels/integer_codes.inl"
+#include "kernels/integer_tile.inl"
 #include "kernels/linear_integer.inl"
 // clang-format on
 
