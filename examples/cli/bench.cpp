@@ -61,10 +61,17 @@ double peak_of(const quoin::Limits& limits, int32_t arithmetic) {
     }
 }
 
-void measure_speeds(const quoin::Context& context, const Settings& settings, const Setup& setup, Report& report) {
+// One run: tokens per second.
+struct Sample {
+    double prefill = 0;
+    double decode = 0;
+    quoin::Limits limits;  // right after it: on shared machines they drift
+};
+
+std::vector<Sample> measure_speeds(const quoin::Context& context, const Settings& settings, const Setup& setup,
+                                   const quoin::Runtime& runtime, Report& report) {
     const std::vector<int32_t> ids = some_tokens(settings.prompt_tokens, report.facts.vocabulary_size, setup.seed());
-    std::vector<double> prefill;
-    std::vector<double> decode;
+    std::vector<Sample> samples;
     ProgressLine line("measuring", setup.quiet());
     for (int64_t i = 0; i < settings.repeat; ++i) {
         line.show(static_cast<double>(i) / static_cast<double>(settings.repeat));
@@ -72,7 +79,8 @@ void measure_speeds(const quoin::Context& context, const Settings& settings, con
         sequence.append_tokens(ids);
         const Clock clock;
         sequence.evaluate(1);
-        prefill.push_back(static_cast<double>(ids.size()) / clock.seconds());
+        Sample sample;
+        sample.prefill = static_cast<double>(ids.size()) / clock.seconds();
 
         quoin::GenerateOptions options;
         options.max_tokens = settings.generate_tokens + 1;  // the first one ends the prompt's phase and is not counted
@@ -82,16 +90,33 @@ void measure_speeds(const quoin::Context& context, const Settings& settings, con
             throw std::runtime_error("the context has no room for " + std::to_string(settings.prompt_tokens) + " + " +
                                      std::to_string(settings.generate_tokens) + " tokens; give a larger --context");
         }
-        decode.push_back(static_cast<double>(settings.generate_tokens) / result.generate_seconds);
+        sample.decode = static_cast<double>(settings.generate_tokens) / result.generate_seconds;
+        if (i == 0) report.peak_rss_bytes = peak_resident_bytes();  // before the limits, which need memory of their own
+        sample.limits = runtime.measure_limits();
+        samples.push_back(sample);
     }
-    report.prefill.tokens_per_s = median(prefill);
-    report.decode.tokens_per_s = median(decode);
+    return samples;
 }
 
-void compare_with_limits(const Settings& settings, Report& report) {
-    const double peak = peak_of(report.limits, report.facts.prompt_arithmetic);
+template <class Function>
+double median_of(const std::vector<Sample>& samples, Function function) {
+    std::vector<double> values;
+    for (const Sample& sample : samples) values.push_back(function(sample));
+    return median(values);
+}
+
+void compare_with_limits(const std::vector<Sample>& samples, const Settings& settings, Report& report) {
+    report.prefill.tokens_per_s = median_of(samples, [](const Sample& sample) { return sample.prefill; });
+    report.decode.tokens_per_s = median_of(samples, [](const Sample& sample) { return sample.decode; });
+    for (const auto limit : {&quoin::Limits::dram_bytes_per_second, &quoin::Limits::int8_operations_per_second,
+                             &quoin::Limits::f32_operations_per_second, &quoin::Limits::bf16_operations_per_second}) {
+        report.limits.*limit = median_of(samples, [&](const Sample& sample) { return sample.limits.*limit; });
+    }
+    const auto fraction = [](double speed, double limit) { return limit > 0 ? speed / limit : 0; };
     const double operations = 2.0 * static_cast<double>(report.facts.prompt_multiply_adds);
-    if (peak > 0) report.prefill.fraction_of_limit = report.prefill.tokens_per_s * operations / peak;
+    report.prefill.fraction_of_limit = median_of(samples, [&](const Sample& sample) {
+        return fraction(sample.prefill * operations, peak_of(sample.limits, report.facts.prompt_arithmetic));
+    });
 
     // Each generated token reads the keys and values of all before it: on average those of the prompt and half the
     // text.
@@ -99,8 +124,9 @@ void compare_with_limits(const Settings& settings, Report& report) {
         static_cast<double>(settings.prompt_tokens) + static_cast<double>(settings.generate_tokens) / 2;
     const double bytes = static_cast<double>(report.facts.active_weight_bytes) +
                          history * static_cast<double>(report.metrics.kv_bytes_per_token);
-    const double bandwidth = report.limits.dram_bytes_per_second;
-    if (bandwidth > 0) report.decode.fraction_of_limit = report.decode.tokens_per_s * bytes / bandwidth;
+    report.decode.fraction_of_limit = median_of(samples, [&](const Sample& sample) {
+        return fraction(sample.decode * bytes, sample.limits.dram_bytes_per_second);
+    });
 }
 
 void print_json(const Report& report, const Settings& settings, const Setup& setup, const quoin::Runtime& runtime) {
@@ -183,11 +209,9 @@ int run_bench(const std::vector<std::string>& arguments) {
     }
     if (model.kind() != QUOIN_MODEL_DECODER) throw std::runtime_error(setup.model_name() + " generates no text");
     const quoin::Context context(model, setup.context_options(settings.prompt_tokens + settings.generate_tokens + 1));
-    measure_speeds(context, settings, setup, report);
+    const std::vector<Sample> samples = measure_speeds(context, settings, setup, runtime, report);
     report.metrics = context.metrics();
-    report.peak_rss_bytes = peak_resident_bytes();  // before the limits, which need memory of their own
-    report.limits = runtime.measure_limits();
-    compare_with_limits(settings, report);
+    compare_with_limits(samples, settings, report);
     if (settings.json) {
         print_json(report, settings, setup, runtime);
     } else {
