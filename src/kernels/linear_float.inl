@@ -94,6 +94,69 @@ struct FloatPanels {
     }
 };
 
+// ---- bf16 x bf16 -----------------------------------------------------------------------------------------------
+
+// Activations are rounded to bf16, too, a chunk of K of all rows at a time for some panels: 120 KiB of them and as much
+// of sums stay in the second-level cache, a panel's 16 KiB of weights in the first.
+constexpr int64_t kDotChunk = 256;
+constexpr int64_t kDotPanels = 4;
+constexpr int64_t kDotPairs = kRowBlock * kDotChunk / 2;
+
+// values[rows][inner] -> pairs[rows][stride], the last pair of an odd number filled up with a zero.
+template <class Vector>
+QUOIN_INLINE void round_rows(const std::byte* src, int64_t src_stride, int64_t rows, int64_t inner, float* pairs,
+                             int64_t stride) {
+    for (int64_t r = 0; r < rows; ++r, src += src_stride, pairs += stride) {
+        const auto* const values = reinterpret_cast<const float*>(src);
+        auto* const to = reinterpret_cast<std::byte*>(pairs);
+        for (int64_t k = 0; k < inner; k += kLanes) {
+            const Vector x = inner - k >= kLanes ? load(values + k) : load_first(values + k, inner - k);
+            store_bf16(to + k * 2, x);
+        }
+    }
+}
+
+template <class Vector>
+void linear_bf16_dots(const LinearArgs& args) {
+    constexpr int64_t kStride = kPanelColumns * 4;
+    alignas(64) float sums[kDotPanels * kRowBlock * kPanelColumns];
+    alignas(64) float pairs[kDotPairs];
+    const int64_t height = args.rows == 0 ? 1 : row_block(args.rows);
+    for (int64_t row = 0; row < args.rows; row += height) {
+        const int64_t rows = smaller(args.rows - row, height);
+        const std::byte* const src = args.src + row * args.src_stride;
+        // A single tile streams a panel from end to end, as far as the pairs of its rows have room.
+        const int64_t chunk = rows > kFloatTileRows ? kDotChunk : kDotPairs / rows / kLanes * kLanes * 2;
+        for (int64_t first = 0; first < args.panels; first += kDotPanels) {
+            const int64_t panels = smaller(args.panels - first, kDotPanels);
+            for (int64_t i = 0; i < panels * rows * kPanelColumns; i += kLanes) store(sums + i, zeros());
+            for (int64_t k = 0; k < args.inner; k += chunk) {
+                const int64_t values = smaller(args.inner - k, chunk);
+                FloatTile tile = {};
+                tile.src = pairs;
+                tile.src_stride = (values + kLanes - 1) / kLanes * kLanes / 2;
+                tile.inner = (values + 1) / 2;
+                tile.weight_stride = kStride;
+                tile.sum_stride = kPanelColumns;
+                tile.ahead_stride = kStride;
+                round_rows<Vector>(src + k * 4, args.src_stride, rows, values, pairs, tile.src_stride);
+                for (int64_t panel = 0; panel < panels; ++panel) {
+                    tile.weights = args.weights + (first + panel) * args.panel_stride + k / 2 * kStride;
+                    tile.sums = sums + panel * rows * kPanelColumns;
+                    // What comes next is this panel's or, with many rows, the next panel's.
+                    tile.ahead = rows <= kFloatTileRows ? tile.weights + kAheadBytes
+                                 : panel + 1 < panels   ? tile.weights + args.panel_stride
+                                                        : tile.weights + tile.inner * kStride;
+                    multiply_strip<Bf16DotStrip>(rows, kPanelVectors, tile);
+                }
+            }
+            for (int64_t panel = 0; panel < panels; ++panel) {
+                finish_panel(args, row, rows, first + panel, sums + panel * rows * kPanelColumns);
+            }
+        }
+    }
+}
+
 void linear_f32(const LinearArgs& args) {
     linear<FloatPanels<F32Strip>>(args);
 }
@@ -101,7 +164,11 @@ void linear_f16(const LinearArgs& args) {
     linear<FloatPanels<F16Strip>>(args);
 }
 void linear_bf16(const LinearArgs& args) {
-    linear<FloatPanels<Bf16PairStrip>>(args);
+    if constexpr (kHasBf16Dot) {
+        linear_bf16_dots<Floats>(args);
+    } else {
+        linear<FloatPanels<Bf16PairStrip>>(args);
+    }
 }
 
 }  // namespace

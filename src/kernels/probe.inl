@@ -38,14 +38,18 @@ int64_t probe_f32(int64_t rounds) {
 }
 
 // Without a bf16 dot product halves are widened and multiplied in f32: that peak, then.
-int64_t probe_bf16(int64_t rounds) {
-    if constexpr (!kHasBf16Dot) {
+template <bool kHasDot>
+QUOIN_INLINE int64_t probe_bf16_dot(int64_t rounds) {
+    if constexpr (!kHasDot) {
         return probe_f32(rounds);
     } else {
         const Ints a = broadcast_int(0x3F803F80);
-        probe(rounds, zeros(), [&](Floats acc) QUOIN_LAMBDA_INLINE { return probe_bf16_step(acc, a, a); });
+        probe(rounds, zeros(), [&](auto acc) QUOIN_LAMBDA_INLINE { return bf16_dot(acc, a, a); });
         return rounds * kChains * kLanes * 4;
     }
+}
+int64_t probe_bf16(int64_t rounds) {
+    return probe_bf16_dot<kHasBf16Dot>(rounds);
 }
 
 uint64_t probe_read(const std::byte* src, int64_t bytes) {

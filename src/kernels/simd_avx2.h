@@ -346,9 +346,6 @@ QUOIN_INLINE Ints probe_int8_step(Ints acc, Ints a, Ints b) {
 #endif
 }
 constexpr bool kHasBf16Dot = false;
-QUOIN_INLINE Floats probe_bf16_step(Floats acc, Ints, Ints) {
-    return acc;
-}
 
 }  // namespace
 }  // namespace quoin

@@ -194,6 +194,19 @@ QUOIN_INLINE Floats low_bf16(Ints pairs) {
 QUOIN_INLINE Floats high_bf16(Ints pairs) {
     return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int32_t>(0xFFFF0000U))));
 }
+#if defined(QUOIN_ISA_AVX512VNNI)
+constexpr bool kHasBf16Dot = true;
+// kLanes floats as bf16, rounded to nearest even; subnormal ones become zero.
+QUOIN_INLINE void store_bf16(std::byte* p, Floats x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(x));
+}
+// acc + both products of each lane's pairs of bf16.
+QUOIN_INLINE Floats bf16_dot(Floats acc, Ints a, Ints b) {
+    return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
+}
+#else
+constexpr bool kHasBf16Dot = false;
+#endif
 QUOIN_INLINE float f16_to_float(uint16_t half) {
     return _cvtsh_ss(half);
 }
@@ -330,17 +343,9 @@ QUOIN_INLINE void opaque(T& x) {
 QUOIN_INLINE Ints probe_int8_step(Ints acc, Ints a, Ints b) {
     return _mm512_dpbusd_epi32(acc, a, b);
 }
-constexpr bool kHasBf16Dot = true;
-QUOIN_INLINE Floats probe_bf16_step(Floats acc, Ints a, Ints b) {
-    return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
-}
 #else
 QUOIN_INLINE Ints probe_int8_step(Ints acc, Ints a, Ints b) {
     return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1)));
-}
-constexpr bool kHasBf16Dot = false;
-QUOIN_INLINE Floats probe_bf16_step(Floats acc, Ints, Ints) {
-    return acc;
 }
 #endif
 

@@ -325,9 +325,6 @@ QUOIN_INLINE Ints probe_int8_step(Ints acc, Ints a, Ints b) {
     return byte_dot(acc, a, b);
 }
 constexpr bool kHasBf16Dot = false;
-QUOIN_INLINE Floats probe_bf16_step(Floats acc, Ints, Ints) {
-    return acc;
-}
 
 }  // namespace
 }  // namespace quoin

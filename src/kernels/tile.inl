@@ -8,15 +8,27 @@ struct F32Strip {
     static constexpr int kStep = 1;
     static constexpr int64_t kColumnBytes = 4;
     static QUOIN_INLINE Floats weights(const std::byte* p) { return load(reinterpret_cast<const float*>(p)); }
+    static QUOIN_INLINE Floats add_product(Floats sum, Floats a, Floats w) { return fma(a, w, sum); }
 };
 struct F16Strip {
     static constexpr int kStep = 1;
     static constexpr int64_t kColumnBytes = 2;
     static QUOIN_INLINE Floats weights(const std::byte* p) { return load_f16(p); }
+    static QUOIN_INLINE Floats add_product(Floats sum, Floats a, Floats w) { return fma(a, w, sum); }
 };
 struct Bf16PairStrip {
     static constexpr int kStep = 2;
     static constexpr int64_t kColumnBytes = 4;
+};
+// Where there are dot products of pairs of bf16 (kHasBf16Dot): a step is such a pair, in src, too.
+struct Bf16DotStrip {
+    static constexpr int kStep = 1;
+    static constexpr int64_t kColumnBytes = 4;
+    static QUOIN_INLINE Floats weights(const std::byte* p) { return load(reinterpret_cast<const float*>(p)); }
+    template <class Vector>
+    static QUOIN_INLINE Vector add_product(Vector sum, Vector a, Vector w) {
+        return bf16_dot(sum, as_ints(a), as_ints(w));
+    }
 };
 
 struct FloatTile {
@@ -58,7 +70,7 @@ template <int R, int V, class Strip>
             for (int v = 0; v < V; ++v) weight[v] = Strip::weights(w + v * kLanes * Strip::kColumnBytes);
             for (int r = 0; r < R; ++r) {
                 const Floats a = broadcast(src[r * stride]);
-                for (int v = 0; v < V; ++v) sum[r][v] = fma(a, weight[v], sum[r][v]);
+                for (int v = 0; v < V; ++v) sum[r][v] = Strip::add_product(sum[r][v], a, weight[v]);
             }
         }
     } else {

@@ -48,6 +48,7 @@ ModelFacts facts_of(const Model& model) {
     }
     std::set<ValueId> read;  // a table that is also the output head is read whole, but once
     int64_t integer_work = 0;
+    int64_t bf16_work = 0;
     for (const Node& node : graph.nodes()) {
         for (const ValueId input : node.inputs) {
             if (input == kNoValue || !graph.value(input).constant || node.op == Op::Embedding) continue;
@@ -58,9 +59,12 @@ ModelFacts facts_of(const Model& model) {
             const int64_t work = head ? 0 : constant.shape().element_count().value_or(0);
             facts.prompt_multiply_adds += work;
             if (graph.value(node.inputs[0]).dtype == DType::Q8Row) integer_work += work;
+            if (constant.dtype() == DType::BF16) bf16_work += work;
         }
     }
-    facts.prompt_arithmetic = 2 * integer_work > facts.prompt_multiply_adds ? DType::I8 : DType::F32;
+    facts.prompt_arithmetic = 2 * integer_work > facts.prompt_multiply_adds ? DType::I8
+                              : 2 * bf16_work > facts.prompt_multiply_adds  ? DType::BF16
+                                                                            : DType::F32;
     return facts;
 }
 
