@@ -9,7 +9,7 @@
 
 namespace quoin {
 
-// Outputs first <= o < first + count along the first spatial axis, and what they read along it.
+// Outputs first <= o < first + count along one spatial axis, and what they read along it.
 struct Band {
     int64_t first;
     int64_t count;
@@ -23,9 +23,9 @@ struct Band {
 };
 
 // `source`: size of the whole image along that axis.
-inline Band band_of(const SlidingWindow& window, int64_t source, int64_t first, int64_t count) {
-    const int64_t begin = first * window.step[0] - window.begin(0, source);
-    const int64_t end = begin + (count - 1) * window.step[0] + window.extent(0);
+inline Band band_of(const SlidingWindow& window, size_t axis, int64_t source, int64_t first, int64_t count) {
+    const int64_t begin = first * window.step[axis] - window.begin(axis, source);
+    const int64_t end = begin + (count - 1) * window.step[axis] + window.extent(axis);
     Band band{first, count, std::max<int64_t>(begin, 0), 0, std::max<int64_t>(-begin, 0), 0};
     band.src_count = std::min(end, source) - band.src_first;
     band.pad_end = std::max<int64_t>(end - source, 0);

@@ -26,6 +26,22 @@ constexpr std::array kIntegerProviders = {
 // oneDNN beside the own kernels, one thread of a Zen 4, microseconds: 3x3 64-64 at 56x56 2009 and 2290, 1x1 64-256 945
 // and 1033, 3x3 12-16 at 208x208 1604 and 2531, depthwise 3x3 of 64 at 104x104 157 and 178; of bytes 1x1 58-58 at 28x28
 // 20 and 36, depthwise 3x3 of 58 at 28x28 18 and 129. Without AVX-512 nothing was measured.
+// Below about five microseconds of work its call costs more than it saves: silero_vad loses 4 %.
+constexpr double kSmallWork = 320 * 1024;
+
+// Multiply-adds, those of a depthwise convolution, which is bound by memory, counted eight times.
+template <class Query>
+bool is_small(const Query& query) {
+    const auto& dims = query.context.graph.value(query.context.node.outputs[0]).dims;
+    if (!dims) return false;
+    double work = static_cast<double>(query.problem.inner()) * (query.problem.is_depthwise() ? 8 : 1);
+    for (size_t axis = 0; axis < dims->size(); ++axis) {
+        const Dim& dim = (*dims)[axis];
+        if (!dim.known() && axis > 0) return false;
+        work *= dim.known() ? static_cast<double>(dim.size) : 1;  // images
+    }
+    return work <= kSmallWork;
+}
 template <class Query>
 bool has_avx512(const Query& query) {
     return query.context.runtime.isa == Isa::Avx512 || query.context.runtime.isa == Isa::Avx512Vnni;
@@ -43,10 +59,12 @@ const Entry* find(const std::array<const Entry*, size>& entries, Provider provid
 
 using enum Provider;
 constexpr std::array kOrders = {
+    ProviderOrder<ConvolutionQuery>{is_small, {Native, OneDnn, Eigen, Reference}},
     ProviderOrder<ConvolutionQuery>{has_avx512, {OneDnn, Native, Eigen, Reference}},
     ProviderOrder<ConvolutionQuery>{is_any, {Native, OneDnn, Eigen, Reference}},
 };
 constexpr std::array kIntegerOrders = {
+    ProviderOrder<IntegerConvolutionQuery>{is_small, {Native, OneDnn}},
     ProviderOrder<IntegerConvolutionQuery>{has_avx512, {OneDnn, Native}},
     ProviderOrder<IntegerConvolutionQuery>{is_any, {Native, OneDnn}},
 };

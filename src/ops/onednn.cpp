@@ -349,6 +349,10 @@ private:
 
 Status check_available() {
     static_assert(DNNL_CPU_THREADING_RUNTIME != DNNL_RUNTIME_TBB, "a oneDNN with TBB has no way to run on one thread");
+    if (dnnl_version()->major != DNNL_VERSION_MAJOR) {
+        return error(StatusCode::Unsupported, version(), " was found where Quoin was compiled for version ",
+                     DNNL_VERSION_MAJOR);
+    }
 #if DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
     if (OpenMp::get().get_threads == nullptr || OpenMp::get().set_threads == nullptr) {
         return error(StatusCode::Unsupported, "the OpenMP library of oneDNN cannot be told to use one thread");

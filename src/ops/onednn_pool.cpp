@@ -44,7 +44,7 @@ public:
         auto plan = std::make_shared<Plan>();
         std::map<decltype(std::declval<Band>().kind()), onednn::PrimitivePtr> made;
         for (int64_t first = 0; first < dst[1]; first += rows) {
-            const Band band = band_of(window_, src[1], first, std::min(rows, dst[1] - first));
+            const Band band = band_of(window_, 0, src[1], first, std::min(rows, dst[1] - first));
             onednn::PrimitivePtr& primitive = made[band.kind()];
             if (primitive == nullptr) {
                 QUOIN_ASSIGN_OR_RETURN(primitive, onednn::make_pool(spec_for(src, dst, band), threads));

@@ -149,6 +149,37 @@ TEST_CASE("a model cut short anywhere is refused") {
     CHECK(quoin_runtime_memory_bytes(runtime.get()) == 0);
 }
 
+TEST_CASE("a provider and an arithmetic are asked for by name") {
+    const auto try_to_load = [](const char* provider, const char* arithmetic, const quoin_runtime* runtime) {
+        auto options = sized<quoin_model_options>();
+        options.provider = provider;
+        options.provider_length = provider == nullptr ? 0 : QUOIN_STRLEN;
+        options.arithmetic = arithmetic;
+        options.arithmetic_length = arithmetic == nullptr ? 0 : QUOIN_STRLEN;
+        quoin_model* made = nullptr;
+        const quoin_status status = quoin_model_load_file(runtime, tiny_path().c_str(), QUOIN_STRLEN, &options, &made);
+        CHECK((made != nullptr) == (status == QUOIN_OK));
+        quoin_model_destroy(made);
+        return status;
+    };
+    for (const char* const provider : {"native", "reference", "best"}) {
+        check_ok(try_to_load(provider, "f32", nullptr));
+    }
+    CHECK(check_fails(try_to_load("abacus", nullptr, nullptr), QUOIN_ERROR_INVALID_ARGUMENT).find("native") !=
+          std::string::npos);
+    CHECK(check_fails(try_to_load(nullptr, "f8", nullptr), QUOIN_ERROR_INVALID_ARGUMENT).find("bf16") !=
+          std::string::npos);
+    auto slow = sized<quoin_runtime_options>();
+    slow.threads = 1;
+    slow.isa = "baseline";
+    slow.isa_length = QUOIN_STRLEN;
+    quoin_runtime* made = nullptr;
+    check_ok(quoin_runtime_create(&slow, &made));
+    const RuntimeHandle runtime(made);
+    CHECK(check_fails(try_to_load(nullptr, "bf16", made), QUOIN_ERROR_UNSUPPORTED).find("baseline") !=
+          std::string::npos);
+}
+
 TEST_CASE("metadata alone loads without weights, context or session") {
     auto options = sized<quoin_model_options>();
     options.metadata_only = 1;

@@ -114,6 +114,18 @@ class Run(ToolTest):
         self.assertIn("median", self.succeed("bench", "--model", DIGITS, "--runs", "1").decode())
         self.fail_with(2, "bench", "--model", SILERO, "--json", says="input input is")
 
+    def test_compare(self):
+        write_npy(self.folder / "in.npy", "<f4", (1, 1, 28, 28),
+                  (MODELS / "vision-mnist" / "mnist-8.ref" / "in_Input3.float32.bin").read_bytes())
+        given = ("--model", DIGITS, "--input", f"Input3={self.folder / 'in.npy'}")
+        report = json.loads(self.succeed("compare", *given, "--provider", "reference", "--json"))["Plus214_Output_0"]
+        self.assertEqual((report["elements"], report["same_largest_element"]), (10, 1))
+        self.assertLess(report["relative_difference"], 1e-5)
+        self.assertGreater(report["largest_value"], report["largest_difference"])
+        self.assertIn("cosine 1.0000000", self.succeed("compare", *given, "--provider", "reference").decode())
+        self.fail_with(2, "compare", *given, "--arithmetic", "f8", says="f8")
+        self.fail_with(1, "compare", *given, "--arithmetic", "bf16", "--isa", "baseline", says="bf16")
+
     def test_info(self):
         text = self.succeed("info", "--model", DIGITS).decode()
         for part in ("Inputs", "Input3  f32[1, 1, 28, 28]", "Plus214_Output_0", "Graph as loaded",

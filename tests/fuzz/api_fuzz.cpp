@@ -158,9 +158,12 @@ Block<quoin_model_options> Program::model_options() {
         value.progress = Progress::report;
         value.progress_user_data = &progress_state;
     }
-    constexpr const char* kProviders[] = {nullptr, nullptr, "native", "reference", "", "other"};
+    constexpr const char* kProviders[] = {nullptr, nullptr, "native", "reference", "onednn", "", "other"};
     value.provider = in_.pick(kProviders);
     value.provider_length = value.provider != nullptr && in_.byte() % 2 == 0 ? QUOIN_STRLEN : 0;
+    constexpr const char* kArithmetics[] = {nullptr, nullptr, nullptr, "bf16", "f32", "other"};
+    value.arithmetic = in_.pick(kArithmetics);
+    value.arithmetic_length = value.arithmetic != nullptr ? QUOIN_STRLEN : 0;
     value.mmap_mode = in_.byte() < 250 ? 0 : in_.number32(1);
     value.metadata_only = in_.byte() < 220 ? 0 : -1;
     options.set(value);

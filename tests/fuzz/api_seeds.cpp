@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
     }
     for (const auto model : std::to_array<uint8_t>({0, 1, 3, 4})) {
         Seed seed;
-        seed.call(Call::LoadFile, {0, 0, 0, 0, 0, 0, model})
+        seed.call(Call::LoadFile, {0, 0, 0, 0, 0, 0, 0, model})
             .text(Call::Encode, 0, "ab \xC3\xA9 a<x>b\n", {3, 0})
             .call(Call::Decode, {0, 5, 3, 4, 9, 10, 8, 1, 0})
             .call(Call::AskTokens, {0, 0, 0})
@@ -83,7 +83,7 @@ int main(int argc, char** argv) {
         save(("ask-" + std::to_string(model)).c_str(), seed.bytes());
     }
     Seed session;
-    session.call(Call::LoadReader, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+    session.call(Call::LoadReader, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
         .call(Call::CreateSession, {0, 0})
         .call(Call::WrapTensor, {0, 0, 0, 0, 0, 0, 3, 4, 5, 3, 0, 0})
         .call(Call::SetInput, {0, 0, 0, 0})
@@ -108,7 +108,7 @@ int main(int argc, char** argv) {
     save("values", values.bytes());
     Seed broken;
     broken.call(Call::CreateRuntime, {0, 0, 0, 5, 0, 40, 0, 0})
-        .call(Call::LoadPatched, {0, 2, 9, 0, 7, 200, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+        .call(Call::LoadPatched, {0, 2, 9, 0, 7, 200, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
         .call(Call::PassNulls, {0, 0, 5})
         .call(Call::SetLog, {0, 4, 0})
         .call(Call::AskNames, {5, 0, 0, 0})
