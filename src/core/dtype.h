@@ -84,6 +84,17 @@ std::optional<DType> dtype_from_number(uint32_t number);
 // True for formats that store several elements with a common scale.
 bool is_block_format(DType dtype);
 
+// How a matrix of integers that is packed for products is scaled: value = (code - zero point) * scale, and `block`
+// values of a row in turn share both.
+struct CodeBlocks {
+    int64_t block = 0;                     // a multiple of 16, at most 128
+    DType scales = DType::F32;             // or F16, BF16
+    DType zero_points = DType::Undefined;  // U8 or the type of a scale; Undefined: all are `zero_point`
+    int32_t zero_point = 0;
+
+    bool operator==(const CodeBlocks&) const = default;
+};
+
 // Bytes of `count` elements in whole blocks; nullopt when count is negative, no multiple of the block, or too large.
 std::optional<size_t> byte_size(DType dtype, int64_t count);
 

@@ -28,7 +28,7 @@ struct LinearArgs {
     const std::byte* src;      // f32 rows, or Q8Row for block formats: activation_dtype(weight dtype)
     int64_t src_stride;        // bytes between rows, a multiple of 4
     int64_t rows;              // M
-    int64_t inner;             // K; a multiple of 32 for block formats
+    int64_t inner;             // K; a multiple of 32 for block formats of GGUF
     const float* bias;         // [columns] or null
     const float* residual;     // [rows][columns] or null; may be dst itself (same stride)
     int64_t residual_stride;   // floats between rows
@@ -36,6 +36,7 @@ struct LinearArgs {
     int64_t dst_stride;        // floats between rows
     Activation activation;     // all zero: none; slopes [columns]
     bool hardware_follows;     // hardware_follows_streams() of core/cpu_info.h; never decides a result
+    CodeBlocks codes;          // of linear_u2, linear_u4 and linear_u8
 };
 
 // Scaled dot-product attention of one key/value head, for some query rows of one sequence and the heads of its group.

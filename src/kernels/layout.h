@@ -27,6 +27,12 @@ namespace quoin {
 //         scales  byte-sized scales [n][32], then minima [n][32], then f16 [1 or 2][32]: scale_layout()
 //         Codes are those of the file (q8_0: value + 128), so packing and unpacking lose nothing.
 //
+//   u2, u4, u8 with scales for blocks of CodeBlocks::block values; K is filled up to whole blocks
+//         codes        [K * bits / 32][32] lanes of 4 bytes: 32 / bits consecutive values of a column, the first one in
+//                      the lowest bits
+//         scales       [K / block][32]
+//         zero points  [K / block][32], where they are not all the same
+//
 // The formats with grids (IQ1, IQ2, IQ3) take more room in panels than in the file, since codes of 3 or 4 bits replace
 // indices into tables: 106 bytes for 66 of iq2_xxs, 114 for 74 and 82 of iq2_xs and iq2_s, 138 for 98 and 110 of
 // iq3_xxs and iq3_s, 106 for 50 of iq1_s, 114 for 56 of iq1_m; tq1_0 66 for 54. Looking numbers up at each use costs
@@ -53,6 +59,35 @@ constexpr int64_t panel_bytes(DType dtype, int64_t inner) {
     }
     const BlockFormat* const format = find_block_format(dtype);
     return format == nullptr ? 0 : inner / block_values(format->scales) * kPanelColumns * block_bytes(*format);
+}
+
+inline constexpr int64_t kMostCodeBlock = 128;
+
+// Bits of a code; 0 for dtypes that are none.
+constexpr int64_t code_bits(DType dtype) {
+    return dtype == DType::U2 ? 2 : dtype == DType::U4 ? 4 : dtype == DType::U8 ? 8 : 0;
+}
+
+// Bytes of a scale or zero point; 0 for Undefined.
+constexpr int64_t parameter_bytes(DType dtype) {
+    return dtype == DType::Undefined ? 0 : dtype == DType::U8 ? 1 : dtype == DType::F32 ? 4 : 2;
+}
+
+// Where the parts of a panel of codes lie.
+struct CodePanel {
+    int64_t blocks;
+    int64_t scales_at;
+    int64_t zero_points_at;
+    int64_t bytes;
+};
+constexpr CodePanel code_panel(DType codes, const CodeBlocks& form, int64_t inner) {
+    CodePanel panel{};
+    panel.blocks = (inner + form.block - 1) / form.block;
+    panel.scales_at = panel.blocks * form.block * code_bits(codes) / 8 * kPanelColumns;
+    panel.zero_points_at = panel.scales_at + panel.blocks * kPanelColumns * parameter_bytes(form.scales);
+    const int64_t end = panel.zero_points_at + panel.blocks * kPanelColumns * parameter_bytes(form.zero_points);
+    panel.bytes = (end + 63) / 64 * 64;
+    return panel;
 }
 
 // What a Linear of this weight dtype reads as its left operand: f32 rows or Q8Row.
