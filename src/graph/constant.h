@@ -24,6 +24,9 @@ public:
     // `shape` must be the true element shape of `tensor`, whose own shape is opaque for packed layouts.
     Constant(Tensor tensor, const Shape& shape, Layout layout)
         : dtype_(tensor.dtype()), shape_(shape), layout_(layout), tensor_(std::move(tensor)) {}
+    // Panels of the codes of a matrix (u2, u4, u8) with their scales.
+    Constant(Tensor tensor, const Shape& shape, const CodeBlocks& codes)
+        : dtype_(tensor.dtype()), shape_(shape), layout_(Layout::Panels), codes_(codes), tensor_(std::move(tensor)) {}
     explicit Constant(Tensor tensor) : dtype_(tensor.dtype()), shape_(tensor.shape()), tensor_(std::move(tensor)) {}
     // `bytes` at `offset` of the source; the loader has checked that they are all there.
     Constant(DType dtype, const Shape& shape, SourcePtr source, uint64_t offset, uint64_t bytes)
@@ -32,6 +35,8 @@ public:
     DType dtype() const { return dtype_; }
     const Shape& shape() const { return shape_; }
     Layout layout() const { return layout_; }
+    // How panels of codes are scaled; null for all other constants.
+    const CodeBlocks* codes() const { return codes_.block == 0 ? nullptr : &codes_; }
     // The same bytes as those of the transposed matrix. This must be a plain matrix.
     Constant transposed() const;
     // Null once the bytes are in memory.
@@ -56,6 +61,7 @@ private:
     Shape shape_;
     Layout layout_ = Layout::Plain;
     bool mapped_ = false;
+    CodeBlocks codes_;
     Tensor tensor_;
     SourcePtr source_;
     uint64_t offset_ = 0;

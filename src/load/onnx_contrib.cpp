@@ -245,6 +245,7 @@ constexpr auto kMappings = std::to_array<Mapping>({
     {"FusedConv", fused_conv},
     {"FusedGemm", fused_gemm},
     {"FusedMatMul", fused_matmul},
+    {"GatherBlockQuantized", gather_of_blocks},
     {"Gelu", as_in_the_standard},
     {"GroupQueryAttention", group_query_attention},
     {"MatMulIntegerToFloat", integer_matmul_to_float},

@@ -26,6 +26,7 @@ Status channels_last_max_pool(NodeDraft& draft);   // NhwcMaxPool
 Status integer_matmul_to_float(NodeDraft& draft);  // MatMulIntegerToFloat
 Status dynamic_quantize_matmul(NodeDraft& draft);  // DynamicQuantizeMatMul
 Status matmul_of_bits(NodeDraft& draft);           // MatMulNBits
+Status gather_of_blocks(NodeDraft& draft);         // GatherBlockQuantized
 
 // MatMulInteger of A and B, scaled: f32. Zero points and the bias may be kNoValue.
 struct IntegerProduct {

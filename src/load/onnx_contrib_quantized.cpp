@@ -1,6 +1,5 @@
 // Quantized operators of com.microsoft: dequantize, compute, quantize; a pass of the optimizer finds them again.
 #include <algorithm>
-#include <cstring>
 
 #include "load/onnx_contrib.h"
 
@@ -194,38 +193,40 @@ Result<ValueId> seen_as(NodeDraft& draft, size_t input, DType dtype, const Shape
     return draft.graph().add_constant(value.name, std::move(constant));
 }
 
-// Zero points [N, blocks] as the elements of the weights' type. In the file every row begins with a whole byte.
-Result<ValueId> packed_zero_points(NodeDraft& draft, const BitMatrix& matrix) {
+// Zero points [N, blocks] in bytes of which every row has whole ones, as a byte each.
+Result<ValueId> unpacked_zero_points(NodeDraft& draft, const BitMatrix& matrix) {
     const int64_t per_byte = 8 / matrix.bits;
     const int64_t row_bytes = (matrix.blocks() + per_byte - 1) / per_byte;
-    const Shape padded{matrix.rows, row_bytes * per_byte};
-    QUOIN_ASSIGN_OR_RETURN(const ValueId seen, seen_as(draft, 3, matrix.dtype, padded));
-    if (row_bytes * per_byte == matrix.blocks()) return seen;
-    // Elements below a byte are not sliced by ops; there are few, so the loader does it.
+    QUOIN_ASSIGN_OR_RETURN(const ValueId seen, seen_as(draft, 3, DType::U8, {matrix.rows, row_bytes}));
+    if (per_byte == 1) return seen;
     QUOIN_ASSIGN_OR_RETURN(const Tensor from, draft.graph().value(seen).constant->load());
-    QUOIN_ASSIGN_OR_RETURN(
-        const Tensor to, Tensor::allocate(draft.memory(), matrix.dtype, {matrix.rows, matrix.blocks()}, "zero points"));
-    std::memset(to.data(), 0, to.byte_size());
+    QUOIN_ASSIGN_OR_RETURN(const Tensor to,
+                           Tensor::allocate(draft.memory(), DType::U8, {matrix.rows, matrix.blocks()}, "zero points"));
     const auto source = from.as<const uint8_t>();
     const auto target = to.as<uint8_t>();
     const auto mask = static_cast<uint8_t>((1U << matrix.bits) - 1U);
     for (int64_t index = 0; index < matrix.rows * matrix.blocks(); ++index) {
-        const int64_t place = index / matrix.blocks() * row_bytes * per_byte + index % matrix.blocks();
-        const auto element = static_cast<uint8_t>(
-            (source[static_cast<size_t>(place / per_byte)] >> (place % per_byte * matrix.bits)) & mask);
-        auto& byte = target[static_cast<size_t>(index / per_byte)];
-        byte = static_cast<uint8_t>(byte | (element << (index % per_byte * matrix.bits)));
+        const int64_t block = index % matrix.blocks();
+        const int64_t place = index / matrix.blocks() * row_bytes + block / per_byte;
+        target[static_cast<size_t>(index)] =
+            static_cast<uint8_t>((source[static_cast<size_t>(place)] >> (block % per_byte * matrix.bits)) & mask);
     }
     return draft.constant(to);
 }
 
-// The middle of the range, where no zero points are given.
-Result<ValueId> middle_zero_points(NodeDraft& draft, const BitMatrix& matrix) {
-    QUOIN_ASSIGN_OR_RETURN(const Tensor tensor, Tensor::allocate(draft.memory(), matrix.dtype,
-                                                                 {matrix.rows, matrix.blocks()}, "zero points"));
-    const int fill = matrix.bits == 8 ? 0x80 : matrix.bits == 4 ? 0x88 : 0xAA;
-    std::memset(tensor.data(), fill, tensor.byte_size());
-    return draft.constant(tensor);
+// Floats [N, blocks] in an input that must be constant.
+Result<ValueId> block_floats(NodeDraft& draft, size_t input, const BitMatrix& matrix) {
+    const Value& value = draft.graph().value(draft.input(input));
+    if (!value.constant) return draft.unsupported("input ", input, " must be a constant");
+    const DType dtype = value.constant->dtype();
+    const Shape shape{matrix.rows, matrix.blocks()};
+    const bool floats = dtype == DType::F32 || dtype == DType::F16 || dtype == DType::BF16;
+    if (!floats || value.constant->shape().element_count() != shape.element_count()) {
+        return draft.invalid("input ", input, " is ", dtype_name(dtype), to_string(value.constant->shape()),
+                             " where floats ", to_string(shape), " are needed");
+    }
+    Constant constant = value.constant->with_type(dtype, shape);
+    return draft.graph().add_constant(value.name, std::move(constant));
 }
 
 }  // namespace
@@ -235,31 +236,70 @@ Status matmul_of_bits(NodeDraft& draft) {
     QUOIN_RETURN_IF_ERROR(refuse_inputs(draft, {4}));
     QUOIN_RETURN_IF_ERROR(refuse_flags(draft, {"weight_prepacked"}));
     QUOIN_ASSIGN_OR_RETURN(const BitMatrix matrix, bit_matrix(draft));
-    const int64_t padded = matrix.blocks() * matrix.block;
-    QUOIN_ASSIGN_OR_RETURN(const ValueId weights, seen_as(draft, 1, matrix.dtype, {matrix.rows, padded}));
-    const ValueId scales = reshape(draft, draft.input(2), {matrix.rows, matrix.blocks()});
-    const Attributes blocks{{"axis", int64_t{1}}, {"block_size", matrix.block}};
-    const bool has_zero_points = draft.has_input(3);
-    const bool packed = has_zero_points && draft.dtype(draft.input(3)) == DType::U8;
-    ValueId matrix_value = kNoValue;
-    if (has_zero_points && !packed) {
-        // They are floats: (q - z) * s.
-        const ValueId zero_points = reshape(draft, draft.input(3), {matrix.rows, matrix.blocks(), 1});
-        const ValueId offsets = draft.add(Op::Mul, {zero_points, unsqueeze(draft, scales, {2})});
-        const ValueId plain = draft.add(Op::DequantizeLinear, {weights, scales}, blocks);
-        const ValueId in_blocks = reshape(draft, plain, {matrix.rows, matrix.blocks(), matrix.block});
-        matrix_value = reshape(draft, draft.add(Op::Sub, {in_blocks, offsets}), {matrix.rows, padded});
-    } else {
-        Result<ValueId> zero_points = packed ? packed_zero_points(draft, matrix) : middle_zero_points(draft, matrix);
+    const Shape stored{matrix.rows, matrix.blocks() * matrix.block};
+    QUOIN_ASSIGN_OR_RETURN(const ValueId codes, seen_as(draft, 1, matrix.dtype, stored));
+    QUOIN_ASSIGN_OR_RETURN(const ValueId scales, block_floats(draft, 2, matrix));
+    std::vector<ValueId> operands{codes, scales};
+    if (draft.has_input(3)) {
+        const bool packed = draft.dtype(draft.input(3)) == DType::U8;
+        Result<ValueId> zero_points = packed ? unpacked_zero_points(draft, matrix) : block_floats(draft, 3, matrix);
         if (!zero_points.ok()) return zero_points.status();
-        matrix_value = draft.add(Op::DequantizeLinear, {weights, scales, *zero_points}, blocks);
+        operands.push_back(*zero_points);
     }
-    if (padded != matrix.columns) {
-        matrix_value = draft.add(Op::Slice, {matrix_value, draft.constant_of({0}), draft.constant_of({matrix.columns}),
-                                             draft.constant_of({1})});
+    // Without zero points, the middle of the range.
+    const ValueId weight = draft.add(
+        Op::DequantizeBlocks, std::move(operands),
+        {{"block_size", matrix.block}, {"columns", matrix.columns}, {"zero_point", int64_t{1} << (matrix.bits - 1)}});
+    // Halves are widened, multiplied in f32 and rounded once.
+    const DType dtype = draft.dtype(scales);
+    const auto cast = [&](ValueId value, DType to) {
+        if (dtype == DType::F32 || value == kNoValue) return value;
+        return draft.add(Op::Cast, {value}, {{"to", static_cast<int64_t>(to)}});
+    };
+    std::vector<ValueId> factors{cast(draft.input(0), DType::F32), weight};
+    if (draft.has_input(5)) factors.push_back(cast(draft.input(5), DType::F32));
+    draft.finish({cast(draft.add(Op::Linear, std::move(factors)), dtype)});
+    return {};
+}
+
+Status gather_of_blocks(NodeDraft& draft) {
+    QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 3));
+    const Value& data = draft.graph().value(draft.input(0));
+    if (!data.constant) return draft.unsupported("input 0 must be a constant");
+    const Constant codes = *data.constant;
+    if (codes.shape().rank() != 2 || draft.integer("gather_axis", 0) != 0 ||
+        (draft.integer("quantize_axis", 1) != 1 && draft.integer("quantize_axis", 1) != -1)) {
+        return draft.unsupported("only rows of a matrix with blocks along its rows are gathered here");
     }
-    const ValueId product = draft.add(Op::MatMul, {draft.input(0), transpose(draft, matrix_value, {1, 0})});
-    draft.finish({add_optional(draft, product, draft.input(5))});
+    if (codes.dtype() == DType::U8) {
+        // Bytes of one or several codes, which are raised to the middle of their range.
+        const int64_t bits = draft.integer("bits", 4);
+        if (bits != 2 && bits != 4 && bits != 8)
+            return draft.unsupported("codes of ", bits, " bits are not known here");
+        const int64_t columns = codes.shape()[1] * (8 / bits);
+        const int64_t block = draft.integer("block_size", 128);
+        if (columns == 0 || block < 1) return draft.invalid("rows of ", columns, " in blocks of ", block);
+        const BitMatrix matrix{codes.shape()[0], columns, std::min(block, columns), bits};
+        QUOIN_ASSIGN_OR_RETURN(const ValueId scales, block_floats(draft, 2, matrix));
+        std::vector<ValueId> operands{draft.input(0), scales};
+        if (draft.has_input(3)) {
+            QUOIN_ASSIGN_OR_RETURN(const ValueId zero_points, unpacked_zero_points(draft, matrix));
+            operands.push_back(zero_points);
+        }
+        for (ValueId& operand : operands) operand = draft.add(Op::Gather, {operand, draft.input(1)});
+        const ValueId rows = draft.add(Op::DequantizeBlocks, std::move(operands),
+                                       {{"block_size", matrix.block},
+                                        {"columns", matrix.columns},
+                                        {"bits", bits},
+                                        {"zero_point", int64_t{1} << (bits - 1)}});
+        const DType dtype = draft.dtype(scales);
+        draft.finish({dtype == DType::F32 ? rows : draft.add(Op::Cast, {rows}, {{"to", static_cast<int64_t>(dtype)}})});
+        return {};
+    }
+    // As in the standard.
+    const ValueId table = draft.add(Op::DequantizeLinear, {draft.input(0), draft.input(2), draft.input(3)},
+                                    {{"axis", int64_t{1}}, {"block_size", draft.integer("block_size", 128)}});
+    draft.finish({draft.add(Op::Gather, {table, draft.input(1)})});
     return {};
 }
 

@@ -12,6 +12,7 @@
 
 #include "kernels/layout.h"
 #include "ops/activation.h"
+#include "ops/code_weights.h"
 #include "ops/infer_rules.h"
 #include "ops/op_kernel.h"
 #include "ops/weight_kernels.h"
@@ -113,12 +114,19 @@ Tile tile(const Work& work, int64_t task, int64_t rows, int64_t panels) {
 // One weight with its kernels: fills what of LinearArgs does not depend on the step's bytes.
 class WeightReader {
 public:
-    WeightReader(DType dtype, const Shape& shape, const WeightKernels& kernels, Provider provider)
-        : dtype_(dtype), columns_(shape[0]), inner_(shape[1]), kernels_(kernels), provider_(provider) {}
+    WeightReader(const Constant& weight, const WeightKernels& kernels, Provider provider)
+        : dtype_(weight.dtype()),
+          codes_(weight.codes() == nullptr ? CodeBlocks() : *weight.codes()),
+          columns_(weight.shape()[0]),
+          inner_(weight.shape()[1]),
+          kernels_(kernels),
+          provider_(provider) {}
 
     int64_t columns() const { return columns_; }
     int64_t panels() const { return panel_count(columns_); }
-    int64_t bytes_of_panel() const { return panel_bytes(dtype_, inner_); }
+    int64_t bytes_of_panel() const {
+        return codes_.block == 0 ? panel_bytes(dtype_, inner_) : code_panel(dtype_, codes_, inner_).bytes;
+    }
     int64_t scratch_bytes() const {
         return provider_ == Provider::Reference ? (inner_ + kPanelColumns) * int64_t{sizeof(float)} : 0;
     }
@@ -139,6 +147,7 @@ public:
         args.panels = part.panels;
         args.columns = std::min(part.panels * kPanelColumns, columns_ - part.panel * kPanelColumns);
         args.hardware_follows = hardware_follows_streams();
+        args.codes = codes_;
         return args;
     }
     void run(const LinearArgs& args, std::byte* scratch) const {
@@ -157,8 +166,12 @@ public:
 private:
     void run_reference(const LinearArgs& args, float* column) const {
         for (int64_t n = 0; n < args.columns; ++n) {
-            kernels_.unpack_column(args.weights + n / kPanelColumns * args.panel_stride, n % kPanelColumns, inner_,
-                                   column);
+            const std::byte* const panel = args.weights + n / kPanelColumns * args.panel_stride;
+            if (codes_.block != 0) {
+                unpack_code_column(dtype_, codes_, panel, n % kPanelColumns, inner_, column);
+            } else {
+                kernels_.unpack_column(panel, n % kPanelColumns, inner_, column);
+            }
             for (int64_t m = 0; m < args.rows; ++m) {
                 const auto* const row = reinterpret_cast<const float*>(args.src + m * args.src_stride);
                 double sum = args.bias == nullptr ? 0.0 : double{args.bias[n]};
@@ -170,6 +183,7 @@ private:
     }
 
     DType dtype_;
+    CodeBlocks codes_;
     int64_t columns_;
     int64_t inner_;
     WeightKernels kernels_;
@@ -357,14 +371,13 @@ Result<WeightReader> prepare_weight(const PrepareContext& context, size_t index)
     const Constant* const weight = context.constant(index);
     if (weight == nullptr) return context.fail(StatusCode::Unsupported, "the weight is no constant");
     if (weight->layout() != Layout::Panels) return context.fail(StatusCode::Internal, "the weight was not packed");
-    const DType wanted = linear_activation(weight->dtype(), context.provider);
+    const DType wanted = weight->codes() != nullptr ? DType::F32 : linear_activation(weight->dtype(), context.provider);
     const DType found = context.graph.value(context.node.inputs[0]).dtype;
     if (found != wanted) {
         return context.fail(StatusCode::Internal, "the kernel for ", dtype_name(weight->dtype()), " reads ",
                             dtype_name(wanted), " rows, not ", dtype_name(found));
     }
-    return WeightReader(weight->dtype(), weight->shape(), weight_kernels(context.kernels(), weight->dtype()),
-                        context.provider);
+    return WeightReader(*weight, weight_kernels(context.kernels(), weight->dtype()), context.provider);
 }
 
 Result<std::unique_ptr<PreparedNode>> prepare_linear(const PrepareContext& context) {

@@ -15,6 +15,9 @@ WeightKernels weight_kernels(const KernelTable& table, DType dtype) {
 #include "kernels/block_formats.inc"
 #undef QUOIN_BLOCK_FORMAT
 #undef QUOIN_WEIGHT
+        case DType::U2: return {.name = Kernel::linear_u2, .linear = table.linear_u2};
+        case DType::U4: return {.name = Kernel::linear_u4, .linear = table.linear_u4};
+        case DType::U8: return {.name = Kernel::linear_u8, .linear = table.linear_u8};
         default: return {};
     }
 }

@@ -54,6 +54,13 @@ Result<LinearForm> linear_form(const Graph& graph, const Node& node) {
     LinearForm form;
     const Value& x = graph.value(node.inputs[0]);
     form.weight = node.inputs[1];
+    if (node.op == Op::Linear) {
+        const auto& dims = graph.value(form.weight).dims;
+        if (node.inputs.size() > 2 || !node.attributes.empty() || !dims || !x.dims)
+            return refuse("it is no plain Linear");
+        form.columns = dims->front().size;
+        return form;
+    }
     const auto& weight = graph.value(form.weight).constant;
     if (!weight || weight->layout() != Layout::Plain) return refuse("the right operand is no constant");
     if (weight->dtype() != DType::F32) return refuse("the element type is not f32");
@@ -108,7 +115,7 @@ struct BiasAdd {
 std::optional<BiasAdd> match_bias(const Graph& graph, const std::vector<std::vector<NodeId>>& readers,
                                   const Node& add) {
     for (const size_t side : {size_t{0}, size_t{1}}) {
-        for (const Op op : {Op::MatMul, Op::Gemm}) {
+        for (const Op op : {Op::MatMul, Op::Gemm, Op::Linear}) {
             const Node* const product = sole_producer(graph, readers, add.inputs[side], op);
             if (product == nullptr || updates_between(graph, *product, add)) continue;
             Result<LinearForm> form = linear_form(graph, *product);

@@ -21,6 +21,7 @@ struct Pass {
 // quantization at what is left and then who makes what is quantized, packing at the final readers.
 constexpr std::array kPasses = {
     Pass{"fuse_quantized", fuse_quantized},
+    Pass{"keep_codes", keep_codes},
     Pass{"fold_constants", fold_constants},
     Pass{"fold_shapes", fold_shapes},
     Pass{"inline_conditions", inline_conditions},

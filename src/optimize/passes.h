@@ -10,6 +10,9 @@ Status fold_constants(Graph& graph, const OptimizeContext& context);
 // Between DequantizeLinear and QuantizeLinear, and in QLinearConv and QLinearMatMul, integers are computed with:
 // ChannelsLastIntegerConv, AddQuantized and what only moves elements.
 Status fuse_quantized(Graph& graph, const OptimizeContext& context);
+// MatMul and Gemm with a DequantizeLinear of a constant matrix become Linear over its codes (DequantizeBlocks); rows
+// gathered from one are gathered as codes.
+Status keep_codes(Graph& graph, const OptimizeContext& context);
 // Cast(MatMulInteger(x, w)) * scale of x * scale of w, x from DynamicQuantizeLinear, becomes ChannelsLastIntegerConv.
 Status fuse_dynamic_quantization(Graph& graph, const OptimizeContext& context);
 // Integer vectors of which shape inference knows every element become constants: the Shape of known dims, and the one
@@ -44,7 +47,8 @@ Status channels_last(Graph& graph, const OptimizeContext& context);
 Status fuse_convolution(Graph& graph, const OptimizeContext& context);
 // Weights of ChannelsLastConv and ChannelsLastIntegerConv in the order their kernels read.
 Status pack_convolutions(Graph& graph, const OptimizeContext& context);
-// MatMul and Gemm with a constant f32 matrix become Linear, with the constant row that is added to their result.
+// MatMul and Gemm with a constant f32 matrix become Linear, with the constant row that is added to their result; so
+// does such a row behind a Linear without a bias.
 Status matmul_to_linear(Graph& graph, const OptimizeContext& context);
 // Mul(Swish(Linear(x, a)), Linear(x, b)) becomes GatedLinear(x, a, b).
 Status fuse_gated_linear(Graph& graph, const OptimizeContext& context);

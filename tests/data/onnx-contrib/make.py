@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 HERE = pathlib.Path(__file__).parent
 F, I32, I64, U8, I8 = (TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto.UINT8, TensorProto.INT8)
 TYPES = {np.dtype("float32"): F, np.dtype("int32"): I32, np.dtype("int64"): I64, np.dtype("uint8"): U8,
-         np.dtype("int8"): I8}
+         np.dtype("int8"): I8, np.dtype("float16"): TensorProto.FLOAT16}
 random = np.random.default_rng(20)
 
 
@@ -259,3 +259,20 @@ def write_softmax(name, axis, version):
 write_softmax("qlinear_softmax", -1, 13)
 write_softmax("qlinear_softmax_middle", 1, 13)
 write_softmax("qlinear_softmax_flat", 1, 12)
+
+
+def gather_blocks(name, width, zero_points, rows=7, columns=64, block=16):
+    blocks = columns // block
+    inputs = [("table", u8(rows, columns * width // 8)), ("ids", random.integers(-rows, rows, (2, 3))),
+              ("scales", (random.random((rows, blocks)) * 0.05).astype(np.float32)),
+              ("zeros", u8(rows, -(-blocks * width // 8))) if zero_points else None]
+    write(name, "GatherBlockQuantized", inputs, Y, ["table", "scales", "zeros"], bits=width, block_size=block,
+          gather_axis=0, quantize_axis=1)
+
+
+gather_blocks("gather_block_quantized", 4, False)
+gather_blocks("gather_block_quantized_zero_points", 4, True)
+gather_blocks("gather_block_quantized_8_bits", 8, True)
+write("matmul_4_bits_halves", "MatMulNBits",
+      [("a", floats(2, 64).astype(np.float16)), ("b", u8(6, 2, 16)), ("scales", (random.random((6, 2)) * 0.05).astype(np.float16)),
+       ("zeros", u8(6, 1))], [("y", TensorProto.FLOAT16)], ["b", "scales", "zeros"], N=6, K=64, block_size=32, bits=4)
