@@ -137,6 +137,16 @@ TEST_CASE("a runtime below the machine's instruction set has no oneDNN") {
     CHECK(named_by(Ready().prepare({runtime, Provider::Native})) == "native");
 }
 
+TEST_CASE("rows of thousands stay with the own kernels, for which nothing is compiled") {
+    if (std::getenv("QUOIN_PROVIDER") != nullptr) return;  // which decides alone
+    Ready ready;
+    const RunOptions options{make_runtime()};
+    const bool first = check_provider(Provider::OneDnn, *options.runtime).ok() && detected_isa() >= Isa::Avx512;
+    if (first) CHECK(named_by(ready.prepare(options)) == "onednn");
+    ready.x = random_floats({1, 4, 3000, 16}, ready.random);
+    CHECK(named_by(ready.prepare(options)) == "native");
+}
+
 TEST_CASE("providers have names") {
     for (const Provider provider : kAll) CHECK(provider_from_name(provider_name(provider)) == provider);
     CHECK(!provider_from_name("abacus"));
