@@ -262,8 +262,8 @@ typedef struct quoin_model_options {
     int32_t metadata_only;  // flag: no weights and no graph, only metadata and tokenizer; takes no time for any size
     // "bf16": products with constant f32 weights (convolutions, where oneDNN takes them, and matrix products) are of
     // numbers rounded to bf16, summed in f32: faster and less exact, so look at the results (quoin compare).
-    // QUOIN_ERROR_UNSUPPORTED where the CPU or the runtime's instruction set has no bf16 products. NULL or "f32": as the
-    // model says.
+    // QUOIN_ERROR_UNSUPPORTED where the CPU or the runtime's instruction set has no bf16 products. NULL or "f32": as
+    // the model says.
     const char* arithmetic;
     size_t arithmetic_length;
 } quoin_model_options;
