@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/cpu_info.h"
@@ -20,6 +21,18 @@ std::vector<float> some_floats(int64_t count) {
     std::vector<float> values(static_cast<size_t>(count));
     for (size_t index = 0; index < values.size(); ++index) values[index] = 0.01F * static_cast<float>(index % 23);
     return values;
+}
+
+// Runs of so many multiply-adds, in turn with the probe of the f32 peak.
+template <class Run>
+void run_beside_peak(benchmark::State& state, const KernelTable& table, int64_t products, const Run& run) {
+    run_pairs(
+        state, "TFLOPS", 1e12,
+        [&] {
+            run();
+            return 2.0 * static_cast<double>(products);
+        },
+        [&] { return static_cast<double>(table.probe_f32(kProbeRounds)); });
 }
 
 // A square window over a square image, channels last, with padding that keeps the size where the step is 1.
@@ -58,13 +71,7 @@ void convolution(benchmark::State& state, const KernelTable& table, const Convol
     args.dst_stride[2] = shape.columns;
     args.count = outputs;
     args.scratch = scratch.data();
-    run_pairs(
-        state, "TFLOPS", 1e12,
-        [&] {
-            table.convolution_f32(args);
-            return 2.0 * static_cast<double>(outputs * inner * shape.columns);
-        },
-        [&] { return static_cast<double>(table.probe_f32(kProbeRounds)); });
+    run_beside_peak(state, table, outputs * inner * shape.columns, [&] { table.convolution_f32(args); });
 }
 
 void depthwise(benchmark::State& state, const KernelTable& table, const ConvolutionShape& shape) {
@@ -82,13 +89,7 @@ void depthwise(benchmark::State& state, const KernelTable& table, const Convolut
     args.dst_stride[1] = args.window.output[2] * shape.channels;
     args.dst_stride[2] = shape.channels;
     args.count = outputs;
-    run_pairs(
-        state, "TFLOPS", 1e12,
-        [&] {
-            table.depthwise_f32(args);
-            return 2.0 * static_cast<double>(outputs * args.window.taps() * shape.channels);
-        },
-        [&] { return static_cast<double>(table.probe_f32(kProbeRounds)); });
+    run_beside_peak(state, table, outputs * args.window.taps() * shape.channels, [&] { table.depthwise_f32(args); });
 }
 
 void matmul(benchmark::State& state, const KernelTable& table, int64_t rows, int64_t inner, int64_t columns,
@@ -109,13 +110,7 @@ void matmul(benchmark::State& state, const KernelTable& table, int64_t rows, int
     args.dst = dst.data();
     args.dst_stride = columns;
     args.scratch = scratch.data();
-    run_pairs(
-        state, "TFLOPS", 1e12,
-        [&] {
-            table.matmul_f32(args);
-            return 2.0 * static_cast<double>(rows * inner * columns);
-        },
-        [&] { return static_cast<double>(table.probe_f32(kProbeRounds)); });
+    run_beside_peak(state, table, rows * inner * columns, [&] { table.matmul_f32(args); });
 }
 
 std::string name_of(const ConvolutionShape& shape) {

@@ -23,36 +23,30 @@ public:
     }
 
     Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
-        const TensorView& src = arguments.inputs[0];
-        const TensorView& dst = arguments.outputs[0];
-        const Image image = image_of(problem_, src.shape, dst.shape);
-        const PlainTask part = plain_task(problem_, arguments.work, image.positions, task);
-        const int64_t first_column = part.group * problem_.columns;
+        const PlainPart part = plain_part(problem_, epilogue_, arguments, task);
         const int64_t inner = problem_.inner();
-        const float* const x = src.as<float>() + part.image * image.src_elements + part.group * problem_.channels;
+        const int64_t rows = part.task.count;
         auto* const collected = reinterpret_cast<float*>(scratch);
         float* const sums = collected + kRows * inner;
-        for (int64_t row = 0; row < part.count; ++row) {
+        for (int64_t row = 0; row < rows; ++row) {
             float* const values = collected + row * inner;
-            for_each_tap(image.window, part.first + row, [&](int64_t tap, int64_t offset) {
+            for_each_tap(part.window, part.task.first + row, [&](int64_t tap, int64_t offset) {
                 for (int64_t channel = 0; channel < problem_.channels; ++channel) {
-                    values[channel * problem_.taps() + tap] = offset < 0 ? 0.0F : x[offset + channel];
+                    values[channel * problem_.taps() + tap] = offset < 0 ? 0.0F : part.src[offset + channel];
                 }
             });
         }
-        const Eigen::Map<const Matrix<float>> left(collected, part.count, inner);
-        const Eigen::Map<const Matrix<float>> right(arguments.inputs[1].as<float>() + first_column * inner,
-                                                    problem_.columns, inner);
-        Eigen::Map<Matrix<float>> product(sums, part.count, problem_.columns);
+        const Eigen::Map<const Matrix<float>> left(collected, rows, inner);
+        const Eigen::Map<const Matrix<float>> right(part.weights, problem_.columns, inner);
+        Eigen::Map<Matrix<float>> product(sums, rows, problem_.columns);
         product.noalias() = left * right.transpose();
 
-        const FloatEpilogue epilogue = epilogue_.at(arguments, part.image, first_column);
-        float* const y = dst.as<float>() + part.image * image.dst_elements + first_column;
-        for (int64_t row = 0; row < part.count; ++row) {
-            const std::array<int64_t, 3> at = coordinates(image.window, part.first + row);
+        for (int64_t row = 0; row < rows; ++row) {
+            const int64_t position = part.task.first + row;
+            const std::array<int64_t, 3> at = coordinates(part.window, position);
             for (int64_t column = 0; column < problem_.columns; ++column) {
-                y[(part.first + row) * dst.columns() + column] =
-                    static_cast<float>(finish_sum(epilogue, at, column, sums[row * problem_.columns + column]));
+                part.dst[position * part.dst_stride + column] =
+                    static_cast<float>(finish_sum(part.epilogue, at, column, sums[row * problem_.columns + column]));
             }
         }
         return {};

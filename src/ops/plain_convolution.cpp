@@ -16,26 +16,18 @@ public:
     }
 
     Status run(const Arguments& arguments, int64_t task, std::byte* /*scratch*/) const override {
-        const TensorView& src = arguments.inputs[0];
-        const TensorView& dst = arguments.outputs[0];
-        const Image image = image_of(problem_, src.shape, dst.shape);
-        const PlainTask part = plain_task(problem_, arguments.work, image.positions, task);
-        const int64_t first_column = part.group * problem_.columns;
-        const float* const x = src.as<float>() + part.image * image.src_elements + part.group * problem_.channels;
-        const float* const weights = arguments.inputs[1].as<float>() + first_column * problem_.inner();
-        float* const y = dst.as<float>() + part.image * image.dst_elements + first_column;
-        const FloatEpilogue epilogue = epilogue_.at(arguments, part.image, first_column);
-        for (int64_t position = part.first; position < part.first + part.count; ++position) {
+        const PlainPart part = plain_part(problem_, epilogue_, arguments, task);
+        for (int64_t position = part.task.first; position < part.task.first + part.task.count; ++position) {
             for (int64_t column = 0; column < problem_.columns; ++column) {
-                const float* const filter = weights + column * problem_.inner();
+                const float* const filter = part.weights + column * problem_.inner();
                 double sum = 0;
-                for_each_tap(image.window, position, [&](int64_t tap, int64_t offset) {
+                for_each_tap(part.window, position, [&](int64_t tap, int64_t offset) {
                     for (int64_t channel = 0; offset >= 0 && channel < problem_.channels; ++channel) {
-                        sum += double{x[offset + channel]} * filter[channel * problem_.taps() + tap];
+                        sum += double{part.src[offset + channel]} * filter[channel * problem_.taps() + tap];
                     }
                 });
-                y[position * dst.columns() + column] =
-                    static_cast<float>(finish_sum(epilogue, coordinates(image.window, position), column, sum));
+                part.dst[position * part.dst_stride + column] =
+                    static_cast<float>(finish_sum(part.epilogue, coordinates(part.window, position), column, sum));
             }
         }
         return {};
@@ -87,6 +79,22 @@ PlainTask plain_task(const ConvolutionProblem& problem, const Work& work, int64_
     part.group = task / blocks % problem.group;
     part.image = task / blocks / problem.group;
     return part;
+}
+
+PlainPart plain_part(const ConvolutionProblem& problem, const ConvolutionEpilogue& epilogue, const Arguments& arguments,
+                     int64_t task) {
+    const TensorView& src = arguments.inputs[0];
+    const TensorView& dst = arguments.outputs[0];
+    const Image image = image_of(problem, src.shape, dst.shape);
+    const PlainTask own = plain_task(problem, arguments.work, image.positions, task);
+    const int64_t column = own.group * problem.columns;
+    return {image.window,
+            own,
+            src.as<float>() + own.image * image.src_elements + own.group * problem.channels,
+            arguments.inputs[1].as<float>() + column * problem.inner(),
+            dst.as<float>() + own.image * image.dst_elements + column,
+            dst.columns(),
+            epilogue.at(arguments, own.image, column)};
 }
 
 }  // namespace quoin

@@ -24,6 +24,19 @@ struct PlainTask {
 };
 PlainTask plain_task(const ConvolutionProblem& problem, const Work& work, int64_t positions, int64_t task);
 
+// What such a task reads and writes, at its image and group.
+struct PlainPart {
+    Window window;
+    PlainTask task;
+    const float* src;
+    const float* weights;  // [columns][inner]
+    float* dst;            // columns of position p from p * dst_stride on
+    int64_t dst_stride;
+    FloatEpilogue epilogue;
+};
+PlainPart plain_part(const ConvolutionProblem& problem, const ConvolutionEpilogue& epilogue, const Arguments& arguments,
+                     int64_t task);
+
 // Where output `position` lies along depth, height and width.
 inline std::array<int64_t, 3> coordinates(const Window& window, int64_t position) {
     const int64_t width = window.output[2];
