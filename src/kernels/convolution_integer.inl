@@ -43,9 +43,11 @@ struct ByteTile {
     const std::byte* start;    // int32 [R][32]
     int64_t start_stride;      // bytes: 128, or 0 for the same in all rows
     std::byte* sums;           // int32 [R][32]
+    bool flip;                 // the source's signs; only with kDotsAnyBytes
 };
 
-template <int R, int V>
+// kFlip: signed bytes of a source that is read where it lies become unsigned ones.
+template <int R, int V, bool kFlip>
 [[gnu::noinline]] void byte_tile(const ByteTile& tile) {
     Ints sum[R][V];
     for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
@@ -60,7 +62,8 @@ template <int R, int V>
             Ints weight[V];
             for_constant<V>([&](auto v) QUOIN_LAMBDA_INLINE { weight[v] = load_ints(w + v * kVectorBytes); });
             for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
-                const Ints a = broadcast_quad(src + r * stride);
+                Ints a = broadcast_quad(src + r * stride);
+                if constexpr (kFlip) a = xor_ints(a, broadcast_byte(128));
                 for_constant<V>([&](auto v) QUOIN_LAMBDA_INLINE {
                     ByteDot<(R > 0 ? Bytes::Any : Bytes::Signed), false> dot;
                     dot.state = sum[r][v];
@@ -97,7 +100,11 @@ template <int R, int V>
 template <int R, int V>
 QUOIN_INLINE void byte_tile_of(int64_t rows, const ByteTile& tile) {
     if (rows == R) {
-        byte_tile<R, V>(tile);
+        if (kDotsAnyBytes && tile.flip) {
+            byte_tile<R, V, kDotsAnyBytes>(tile);
+        } else {
+            byte_tile<R, V, false>(tile);
+        }
     } else if constexpr (R > 1) {
         byte_tile_of<R - 1, V>(rows, tile);
     }
@@ -115,9 +122,39 @@ struct BytePanel {
     const int64_t* residual_offsets;
 };
 
+// Rows of sums as bytes. Everything stands in locals: stores of bytes might change whatever memory holds.
+QUOIN_INLINE void store_byte_rows(const IntegerConvolutionArgs& args, const IntegerFinish& finish,
+                                  const BytePanel& panel, int64_t first, int64_t rows, const std::byte* sums) {
+    const Floats low = broadcast(finish.low);
+    const Floats high = broadcast(finish.high);
+    const Ints shift = broadcast_int(finish.shift);
+    const unsigned flip = finish.flip;
+    const int64_t* const offsets = panel.dst_offsets + first;
+    for (int64_t c = 0; c < panel.columns; c += kLanes) {
+        const int64_t n = smaller(panel.columns - c, kLanes);
+        const float* const scales = finish.scales + panel.column + c;
+        const Floats scale = n == kLanes ? load(scales) : load_first(scales, n);
+        std::byte* const dst = args.dst + panel.column + c;
+        const auto store_row = [&](int64_t r, int64_t count) QUOIN_LAMBDA_INLINE {
+            const Floats scaled = to_floats(load_ints(sums + r * (kPanelColumns * 4) + c * 4)) * scale;
+            const Floats x = minimum(high, maximum(low, scaled));
+            store_bytes_first(dst + offsets[r], add_ints(round_to_ints(x), shift), count, flip);
+        };
+        if (n == kLanes) {
+            for (int64_t r = 0; r < rows; ++r) store_row(r, kLanes);
+        } else {
+            for (int64_t r = 0; r < rows; ++r) store_row(r, n);
+        }
+    }
+}
+
 QUOIN_INLINE void finish_byte_rows(const IntegerConvolutionArgs& args, const IntegerFinish& finish,
                                    const BytePanel& panel, int64_t first, int64_t rows, std::byte* sums) {
     const int64_t bytes = result_bytes(args.result);
+    if (bytes == 1 && panel.zero_points == nullptr) {
+        store_byte_rows(args, finish, panel, first, rows, sums);
+        return;
+    }
     for (int64_t r = 0; r < rows; ++r, sums += kPanelColumns * 4) {
         if (panel.zero_points != nullptr) {
             for (int64_t c = 0; c < panel.columns; ++c) {
@@ -190,8 +227,10 @@ void convolution_integer(const IntegerConvolutionArgs& args) {
                                                  : args.src_zero_point - 128;
     const auto padding = static_cast<std::byte>(zero_point & 255);
     const int64_t plain_stride = plain_row_stride(args.window);
-    const bool plain = plain_stride != 0 && plain_stride % 2048 != 0 && flip == 0 && inner % 4 == 0 &&
-                       args.weight_zero_points == nullptr;
+    const bool all_plain = plain_stride != 0 && plain_stride % 2048 != 0 && (flip == 0 || kDotsAnyBytes) &&
+                           args.weight_zero_points == nullptr;
+    // A quad that ends behind its row meets weights of zero there, but the last row may be the end of the memory.
+    const int64_t plain_end = !all_plain ? 0 : args.window.outputs() - (inner % 4 == 0 ? 0 : 1);
     const int64_t panels = panel_count(args.columns);
     std::byte* const sums = args.scratch + block_rows * patch_stride;
     const IntegerFinish finish(args);
@@ -200,14 +239,19 @@ void convolution_integer(const IntegerConvolutionArgs& args) {
     int64_t residual_offsets[kConvolutionRows];
     int32_t row_sums[kConvolutionRows];
     alignas(64) std::byte tile_sums[kByteTileRows * kPanelColumns * 4];
-    for (int64_t row = 0; row < args.count; row += height) {
-        const int64_t rows = smaller(args.count - row, height);
+    int64_t rows = 0;
+    for (int64_t row = 0; row < args.count; row += rows) {
+        rows = smaller(args.count - row, height);
         const int64_t first = args.first + row;
+        const bool plain = first < plain_end;
+        if (plain) rows = smaller(rows, plain_end - first);
         collect_offsets(args.window, args.dst_stride, first, rows, dst_offsets);
         if (args.epilogue.residual != nullptr) {
             collect_offsets(args.window, args.epilogue.residual_stride, first, rows, residual_offsets);
         }
-        for (int64_t r = 0; r < rows; ++r) row_sums[r] = wrapped(-inner * zero_point);
+        if (args.weight_zero_points != nullptr) {
+            for (int64_t r = 0; r < rows; ++r) row_sums[r] = wrapped(-inner * zero_point);
+        }
         const int64_t step = plain ? inner : part_inner;
         for (int64_t k = 0; k < inner; k += step) {
             const int64_t length = smaller(inner - k, step);
@@ -216,6 +260,7 @@ void convolution_integer(const IntegerConvolutionArgs& args) {
             if (plain) {
                 tile.src = args.src + source_offset(args.window, Position(args.window, first));
                 tile.src_stride = plain_stride;
+                tile.flip = flip != 0;
             } else {
                 collect_patches(BytePatches{args.scratch, flip, padding}, args.window, args.channels, args.src, first,
                                 rows, k, k + length, patch_stride);

@@ -15,6 +15,7 @@ QUOIN_INLINE Floats load_channels(const float* pixel, int64_t column, int64_t n,
 template <bool kOneEach>
 struct FloatDepthwise {
     using Sum = Floats;
+    static constexpr int64_t kWidth = kLanes;
     const DepthwiseArgs& args;
     EpiloguePart part;
     int64_t block = 0;

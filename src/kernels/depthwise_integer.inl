@@ -6,6 +6,7 @@ namespace {
 
 struct IntegerDepthwise {
     using Sum = Ints;
+    static constexpr int64_t kWidth = kLanes;
     const IntegerDepthwiseArgs& args;
     IntegerFinish finish_sums;
     EpiloguePart part;
@@ -73,6 +74,12 @@ struct IntegerDepthwise {
 };
 
 void depthwise_integer(const IntegerDepthwiseArgs& args) {
+    if constexpr (kHasDepthwiseQuads) {
+        if (takes_depthwise_quads(args)) {
+            depthwise_quads<Ints>(args);
+            return;
+        }
+    }
     IntegerDepthwise body(args);
     slide(body, args.window, body.columns, args.first, args.count);
 }

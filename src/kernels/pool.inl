@@ -6,6 +6,7 @@ namespace {
 template <bool kAverage>
 struct FloatPool {
     using Sum = Floats;
+    static constexpr int64_t kWidth = kLanes;
     const PoolArgs& args;
 
     QUOIN_INLINE void begin_block(int64_t, int64_t) {}
@@ -53,24 +54,55 @@ struct FloatPool {
     }
 };
 
+// Whole vectors of bytes; templates, so that the words are looked up only where there are any.
+template <class Vector>
+QUOIN_INLINE Vector larger_bytes(Vector sum, const std::byte* p, int64_t n, unsigned flip) {
+    Vector x;
+    if (n == kVectorBytes) {
+        x = load_ints(p);
+    } else {
+        load_first_bytes(x, p, n);
+    }
+    return max_unsigned_bytes(sum, xor_ints(x, broadcast_byte(static_cast<int>(flip))));
+}
+template <class Vector>
+QUOIN_INLINE void store_larger_bytes(std::byte* dst, Vector x, int64_t n, unsigned flip) {
+    x = xor_ints(x, broadcast_byte(static_cast<int>(flip)));
+    if (n == kVectorBytes) {
+        store_ints(dst, x);
+    } else {
+        store_first_bytes(dst, x, n);
+    }
+}
+
 template <bool kSigned>
 struct BytePool {
     using Sum = Ints;
+    static constexpr unsigned kFlip = kSigned ? 128 : 0;  // between signed bytes and unsigned ones in the same order
+    static constexpr int64_t kWidth = kHasByteMasks ? kVectorBytes : kLanes;
     const PoolArgs& args;
 
     QUOIN_INLINE void begin_block(int64_t, int64_t) {}
     QUOIN_INLINE const std::byte* src() const { return args.src; }
-    QUOIN_INLINE Ints start() const { return broadcast_int(kSigned ? -128 : 0); }
+    QUOIN_INLINE Ints start() const { return broadcast_int(kSigned && !kHasByteMasks ? -128 : 0); }
     QUOIN_INLINE Ints weight(int64_t, int64_t, int64_t) const { return broadcast_int(0); }
     QUOIN_INLINE Ints add(Ints sum, const std::byte* pixel, int64_t column, int64_t n, Ints) const {
-        return max_ints(sum, load_bytes_first(pixel + column, n, kSigned));
+        if constexpr (kHasByteMasks) {
+            return larger_bytes(sum, pixel + column, n, kFlip);
+        } else {
+            return max_ints(sum, load_bytes_first(pixel + column, n, kSigned));
+        }
     }
     QUOIN_INLINE SlideTarget at(const Position& position, const TapRange&) const {
         return SlideTarget(position, args.dst_stride, args.dst_stride);
     }
     QUOIN_INLINE void finish(const SlideTarget& at, int64_t index, int64_t column, int64_t n, Ints sum) const {
         std::byte* const dst = args.dst + at.dst + index * at.dst_step + column;
-        store_bytes_first(dst, kSigned ? sum : subtract_ints(sum, broadcast_int(128)), n, kSigned ? 0 : 128);
+        if constexpr (kHasByteMasks) {
+            store_larger_bytes(dst, sum, n, kFlip);
+        } else {
+            store_bytes_first(dst, kSigned ? sum : subtract_ints(sum, broadcast_int(128)), n, kSigned ? 0 : 128);
+        }
     }
 };
 

@@ -25,6 +25,12 @@ struct Position {
 
 QUOIN_INLINE void collect_offsets(const Window& window, const int64_t* stride, int64_t first, int64_t count,
                                   int64_t* offsets) {
+    const bool even = (window.output[1] == 1 || stride[1] == window.output[2] * stride[2]) &&
+                      (window.output[0] == 1 || stride[0] == window.output[1] * stride[1]);
+    if (even) {
+        for (int64_t i = 0; i < count; ++i) offsets[i] = (first + i) * stride[2];
+        return;
+    }
     Position position(window, first);
     for (int64_t i = 0; i < count; ++i, position.next(window)) offsets[i] = position.offset(stride);
 }
@@ -60,9 +66,10 @@ QUOIN_INLINE int64_t source_offset(const Window& window, const Position& positio
 // Row i of dst, `row_stride` apart: values begin..end of inner for position first + i. Written in rising order, each
 // piece perhaps some elements too far.
 template <class Patches>
-QUOIN_INLINE void collect_patches(const Patches& patches, const Window& window, int64_t channels,
+QUOIN_INLINE void collect_patches(const Patches& patches, const Window& given, int64_t channels,
                                   const typename Patches::Element* src, int64_t first, int64_t count, int64_t begin,
                                   int64_t end, int64_t row_stride) {
+    const Window window = given;  // stores of bytes might change what lies elsewhere
     // Taps of one row of the window lie side by side in the source when nothing is between its pixels.
     const bool merge = window.source_stride[2] == channels && window.dilation[2] == 1 && window.kernel[2] > 1;
     const int64_t run_taps = merge ? window.kernel[2] : 1;
@@ -71,7 +78,17 @@ QUOIN_INLINE void collect_patches(const Patches& patches, const Window& window, 
     const int64_t last_run = (end + run - 1) / run;
     const int64_t runs_in_row = merge ? 1 : window.kernel[2];
     const int64_t run_step = window.dilation[2] * window.source_stride[2];
-    const bool whole = begin == 0 && end == window.taps() * channels;
+    // Of patches taken as a whole: where the runs lie, from the first one on.
+    constexpr int64_t kMostRuns = 64;
+    const int64_t runs = window.kernel[0] * window.kernel[1] * runs_in_row;
+    const bool whole = begin == 0 && end == window.taps() * channels && runs <= kMostRuns;
+    int64_t run_offsets[kMostRuns];
+    for (int64_t r = 0; whole && r < runs; ++r) {
+        const int64_t row = r / runs_in_row;
+        run_offsets[r] = row / window.kernel[1] * window.dilation[0] * window.source_stride[0] +
+                         row % window.kernel[1] * window.dilation[1] * window.source_stride[1] +
+                         r % runs_in_row * run_step;
+    }
     Position position(window, first);
     auto* row = patches.dst;
     for (int64_t i = 0; i < count; ++i, position.next(window), row += row_stride) {
@@ -87,13 +104,7 @@ QUOIN_INLINE void collect_patches(const Patches& patches, const Window& window, 
             if (inside) {
                 const auto* from = src + base[0] * window.source_stride[0] + base[1] * window.source_stride[1] +
                                    base[2] * window.source_stride[2];
-                for (int64_t d = 0; d < window.kernel[0]; ++d) {
-                    for (int64_t h = 0; h < window.kernel[1]; ++h) {
-                        const auto* at = from + d * window.dilation[0] * window.source_stride[0] +
-                                         h * window.dilation[1] * window.source_stride[1];
-                        for (int64_t r = 0; r < runs_in_row; ++r, at += run_step, to += run) patches.copy(at, run, to);
-                    }
-                }
+                for (int64_t r = 0; r < runs; ++r, to += run) patches.copy(from + run_offsets[r], run, to);
                 continue;
             }
         }

@@ -44,18 +44,19 @@ struct SlidePlace {
     TapRange taps;
     int64_t groups;  // of positions side by side that see the same taps
     int64_t column;  // first channel of the tile
-    int64_t lanes;   // of the last vector
+    int64_t lanes;   // channels of the last vector
 };
 
-// Body: Sum; src(), start(), weight(tap, column, n), add(sum, pixel, column, n, weight); at(position, taps), which
-// knows where results of a position go, and its step(); finish(at, index, column, n, sum) for the index-th position
-// from there.
+// Body: Sum; kWidth, the channels of a vector; src(), start(), weight(tap, column, n), add(sum, pixel, column, n,
+// weight); at(position, taps), which knows where results of a position go, and its step(); finish(at, index, column, n,
+// sum) for the index-th position from there.
 template <class Body, int P, int V, bool kWhole>
 [[gnu::noinline]] void slide_tile(const Body& body, const Window& window, const SlidePlace& place) {
     const TapRange taps = place.taps;
     const int64_t column = place.column;
-    const int64_t lanes = kWhole ? kLanes : place.lanes;
-    const auto count = [lanes](int v) QUOIN_LAMBDA_INLINE { return kWhole || v != V - 1 ? kLanes : lanes; };
+    constexpr int64_t kWidth = Body::kWidth;
+    const int64_t lanes = kWhole ? kWidth : place.lanes;
+    const auto count = [lanes](int v) QUOIN_LAMBDA_INLINE { return kWhole || v != V - 1 ? Body::kWidth : lanes; };
     const int64_t next_tap = window.dilation[2] * window.source_stride[2];
     const int64_t next_row = window.dilation[1] * window.source_stride[1];
     const int64_t next_plane = window.dilation[0] * window.source_stride[0];
@@ -74,9 +75,9 @@ template <class Body, int P, int V, bool kWhole>
                 for (int64_t w = taps.begin[2]; w < taps.end[2]; ++w, ++tap, pixel += next_tap) {
                     for_constant<V>([&](auto v) QUOIN_LAMBDA_INLINE {
                         const int64_t n = count(v);
-                        const auto weight = body.weight(tap, column + v * kLanes, n);
+                        const auto weight = body.weight(tap, column + v * kWidth, n);
                         for_constant<P>([&](auto p) QUOIN_LAMBDA_INLINE {
-                            sum[p][v] = body.add(sum[p][v], pixel + p * next_position, column + v * kLanes, n, weight);
+                            sum[p][v] = body.add(sum[p][v], pixel + p * next_position, column + v * kWidth, n, weight);
                         });
                     });
                 }
@@ -84,7 +85,7 @@ template <class Body, int P, int V, bool kWhole>
         }
         for_constant<P>([&](auto p) QUOIN_LAMBDA_INLINE {
             for_constant<V>([&](auto v) QUOIN_LAMBDA_INLINE {
-                body.finish(at, group * P + p, column + v * kLanes, count(v), sum[p][v]);
+                body.finish(at, group * P + p, column + v * kWidth, count(v), sum[p][v]);
             });
         });
     }
@@ -92,11 +93,11 @@ template <class Body, int P, int V, bool kWhole>
 
 template <int P, class Body>
 QUOIN_INLINE void slide_groups(const Body& body, const Window& window, const SlidePlace& place, bool two) {
-    if (two && place.lanes == kLanes) {
+    if (two && place.lanes == Body::kWidth) {
         slide_tile<Body, P, 2, true>(body, window, place);
     } else if (two) {
         slide_tile<Body, P, 2, false>(body, window, place);
-    } else if (place.lanes == kLanes) {
+    } else if (place.lanes == Body::kWidth) {
         slide_tile<Body, P, 1, true>(body, window, place);
     } else {
         slide_tile<Body, P, 1, false>(body, window, place);
@@ -105,7 +106,7 @@ QUOIN_INLINE void slide_groups(const Body& body, const Window& window, const Sli
 
 template <class Body>
 QUOIN_INLINE void slide(Body& body, const Window& window, int64_t columns, int64_t first, int64_t count) {
-    constexpr int64_t kBlock = kSlideVectors * kLanes;
+    constexpr int64_t kBlock = kSlideVectors * Body::kWidth;
     // Output columns that see all taps of a row.
     const int64_t reach = (window.kernel[2] - 1) * window.dilation[2];
     const int64_t room = window.source[2] - 1 - reach + window.pad[2];
@@ -114,9 +115,9 @@ QUOIN_INLINE void slide(Body& body, const Window& window, int64_t columns, int64
     for (int64_t column = 0; column < columns; column += kBlock) {
         const int64_t wide = smaller(columns - column, kBlock);
         body.begin_block(column, wide);
-        const bool two = wide > kLanes;
+        const bool two = wide > Body::kWidth;
         SlidePlace place = {Position(window, first), TapRange(window, Position(window, first)), 1, column,
-                            two ? wide - kLanes : wide};
+                            two ? wide - Body::kWidth : wide};
         for (int64_t i = 0; i < count;) {
             place.taps = TapRange(window, place.position);
             const int64_t x = place.position.at[2];

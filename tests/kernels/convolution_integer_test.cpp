@@ -229,7 +229,8 @@ TEST_CASE("convolution of bytes with a long sum takes it in parts", "[kernels]")
 
 TEST_CASE("depthwise convolution of bytes is exact on every instruction set", "[kernels]") {
     Random random(73);
-    for (const auto& [channels, columns] : {std::pair<int64_t, int64_t>{1, 1}, {16, 16}, {35, 35}, {7, 14}}) {
+    for (const auto& [channels, columns] :
+         {std::pair<int64_t, int64_t>{1, 1}, {16, 16}, {32, 32}, {35, 35}, {7, 14}, {80, 80}, {100, 100}}) {
         check(true, channels, columns, random);
     }
 }

@@ -1,5 +1,6 @@
 // Convolution and depthwise convolution of 8-bit integers.
 #include "kernels/groups/begin.h"
+#include "kernels/simd_bytes.h"
 
 // Later files use earlier ones.
 // clang-format off
@@ -11,6 +12,7 @@
 #include "kernels/integer_result.inl"
 #include "kernels/convolution_integer.inl"
 #include "kernels/slide.inl"
+#include "kernels/depthwise_quads.inl"
 #include "kernels/depthwise_integer.inl"
 #include "kernels/add_quantized.inl"
 // clang-format on

@@ -1,5 +1,6 @@
 // Depthwise convolution and pooling.
 #include "kernels/groups/begin.h"
+#include "kernels/simd_bytes.h"
 
 // Later files use earlier ones.
 // clang-format off
