@@ -16,8 +16,9 @@ class QuoinConan(ConanFile):
     package_type = "library"
     settings = "os", "arch", "compiler", "build_type"
     options = {"shared": [True, False], "fPIC": [True, False], "tools": [True, False], "with_onednn": [True, False],
-               "with_eigen": [True, False]}
-    default_options = {"shared": False, "fPIC": True, "tools": False, "with_onednn": False, "with_eigen": True}
+               "with_eigen": [True, False], "with_image_codecs": [True, False]}
+    default_options = {"shared": False, "fPIC": True, "tools": False, "with_onednn": False, "with_eigen": True,
+                       "with_image_codecs": True}
     implements = ["auto_shared_fpic"]
     exports_sources = ("CMakeLists.txt", "LICENSE", "cmake/*", "include/*", "src/*", "capi/*", "examples/*")
 
@@ -35,6 +36,12 @@ class QuoinConan(ConanFile):
         if self.options.with_eigen:
             self.requires("eigen/[>=3.4 <4]", visible=False)
 
+        if self.options.with_image_codecs:
+            # Opened when a picture is decoded, so they must be shared libraries.
+            for codec in ("libjpeg-turbo/[>=2.1 <4]", "libpng/[>=1.6 <2]", "libtiff/[>=4.5 <5]", "libwebp/[>=1.2 <2]",
+                          "openjpeg/[>=2.5 <3]"):
+                self.requires(codec, options={"shared": True})
+
     def validate(self):
         check_min_cppstd(self, 20)
 
@@ -48,6 +55,7 @@ class QuoinConan(ConanFile):
         toolchain.cache_variables["QUOIN_BUILD_EXAMPLES"] = bool(self.options.tools)
         toolchain.cache_variables["QUOIN_ONEDNN"] = "ON" if self.options.with_onednn else "OFF"
         toolchain.cache_variables["QUOIN_EIGEN"] = "ON" if self.options.with_eigen else "OFF"
+        toolchain.cache_variables["QUOIN_IMAGE_CODECS"] = "ON" if self.options.with_image_codecs else "OFF"
         toolchain.generate()
 
     def build(self):

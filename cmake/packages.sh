@@ -55,5 +55,10 @@ want_build_packages() {
     want libprotozero-dev "reads ONNX files" test -f /usr/include/protozero/pbf_reader.hpp
     want libdnnl-dev "convolutions, products of matrices, recurrent cells" test -f /usr/include/dnnl.hpp
     want libeigen3-dev "the same where nothing faster takes them" pkg-config --exists eigen3
+    want libjpeg-dev "pictures for ImageDecoder of ONNX" pkg-config --exists libjpeg
+    want libpng-dev "the same" pkg-config --exists libpng
+    want libopenjp2-7-dev "the same" pkg-config --exists libopenjp2
+    want libtiff-dev "the same" pkg-config --exists libtiff-4
+    want libwebp-dev "the same" pkg-config --exists libwebp
     want nlohmann-json3-dev "JSON, in descriptions of models" pkg-config --exists nlohmann_json
 }

@@ -38,8 +38,6 @@ want python3 "tests of the structure" has_command python3
 want python3-numpy "makes large models for tests" sh -c "python3 -c 'import numpy' || /usr/bin/python3 -c 'import numpy'"
 want libonnx-testdata "tests of ONNX operators" test -d /usr/share/libonnx-testdata/data
 want xz-utils "unpacks more of them" has_command xz
-want libpng-dev "pictures in the examples" pkg-config --exists libpng
-want libjpeg-dev "pictures in the examples" pkg-config --exists libjpeg
 want ccache "keeps objects between builds" has_command ccache
 for phase in "${phases[@]}"; do
     case $phase in

@@ -19,7 +19,8 @@ constexpr const char* kUsage =
     "Runs the ONNX tests at or below FOLDER: folders with model.onnx and test_data_set_*/input_N.pb, output_N.pb.\n"
     "  --filter SUBSTRING   only tests whose name contains it\n"
     "  --list-passing       print the names of tests that pass, too\n"
-    "  --expected FILE      lines 'name: reason' of tests that fail; exit code 0 only if exactly these do\n"
+    "  --expected FILE      lines 'name: reason' of tests that fail; exit code 0 only if exactly these do; may be "
+    "repeated\n"
     "  --threads N          threads of a run (1)\n"
     "  --timeout SECONDS    for one test (60)\n"
     "  --byte-steps N       how far 8-bit integers may be from the wanted ones (0)\n"
@@ -28,7 +29,7 @@ constexpr const char* kUsage =
 struct Options {
     std::string folder;
     std::string filter;
-    std::string expected;
+    std::vector<std::string> expected;
     bool list_passing = false;
     int threads = 1;
     int timeout = 60;
@@ -50,7 +51,7 @@ bool read_options(int argc, char** argv, Options& options) {
         } else if (argument == "--filter" && has_value) {
             options.filter = argv[++index];
         } else if (argument == "--expected" && has_value) {
-            options.expected = argv[++index];
+            options.expected.emplace_back(argv[++index]);
         } else if (argument == "--threads" && has_value) {
             if (!read_number(argv[++index], options.threads)) return false;
         } else if (argument == "--timeout" && has_value) {
@@ -68,13 +69,13 @@ bool read_options(int argc, char** argv, Options& options) {
 
 int run(const Options& options) {
     std::map<std::string, Expected> expected;
-    if (!options.expected.empty()) {
-        auto read = read_expected(options.expected);
+    for (const std::string& list : options.expected) {
+        auto read = read_expected(list);
         if (!read.ok()) {
             std::cerr << "quoin-onnx-conformance: " << read.status().message() << '\n';
             return 2;
         }
-        expected = std::move(read).value();
+        expected.merge(*read);
     }
     if (!std::filesystem::is_directory(options.folder)) {
         std::cerr << "quoin-onnx-conformance: '" << options.folder << "' is no folder\n";
@@ -105,8 +106,7 @@ int run(const Options& options) {
             if (options.list_passing) std::cout << "passed  " << name << '\n';
             if (known != expected.end() && !known->second.may_pass) {
                 ++surprises;
-                std::cout << "PASSED  " << name << ": but " << options.expected << " says that it fails ("
-                          << known->second.reason << ")\n";
+                std::cout << "PASSED  " << name << ": but it is expected to fail (" << known->second.reason << ")\n";
             }
         } else if (known != expected.end()) {
             std::cout << "failed  " << name << ": " << *outcomes[index] << " (expected: " << known->second.reason
@@ -120,7 +120,7 @@ int run(const Options& options) {
     for (const auto& [name, entry] : expected) {
         if (name.find(options.filter) == std::string::npos) continue;
         ++surprises;
-        std::cout << "MISSING " << name << ": stands in " << options.expected << ", but there is no such test\n";
+        std::cout << "MISSING " << name << ": is expected to fail, but there is no such test\n";
     }
     if (tests.empty()) std::cout << "no tests at or below '" << options.folder << "'\n";
     std::cout << passed << " passed, " << tests.size() - passed << " failed" << std::endl;

@@ -68,6 +68,16 @@ OnnxModel four_bits() {
     return model;
 }
 
+// Its bytes are in the file, where they are changed.
+OnnxModel decoding(const std::string& picture) {
+    std::ifstream file(std::string(QUOIN_SOURCE_DIR "/tests/data/pictures/") + picture, std::ios::binary);
+    const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+    OnnxModel model = model_of({node_message("ImageDecoder", {"picture"}, {"pixels"})});
+    model.initializers = {tensor_message("picture", DType::U8, {static_cast<int64_t>(bytes.size())}, bytes)};
+    model.outputs = {value_message("pixels", DType::U8, {"height", "width", "3"})};
+    return model;
+}
+
 bool save(const std::string& path, const OnnxModel& model) {
     std::ofstream file(path, std::ios::binary);
     file << model.write();
@@ -99,5 +109,11 @@ int main(int argc, char** argv) {
                                                  {int_attribute("axis", 1), int_attribute("num_outputs", 2)}),
                                     node_message("Concat", {"q", "p"}, {"j"}, {int_attribute("axis", 1)}),
                                     node_message("NonZero", {"j"}, {"z"}), node_message("Transpose", {"z"}, {"y"})}));
+    for (const char* const picture :
+         {"rgb.jpg", "rgb-444-progressive.jpg", "cmyk.jpg", "palette.png", "interlaced.png", "rgb.jp2", "rgba.j2k",
+          "lossy.webp", "alpha.webp", "rgba-lzw.tif", "orientation-6.tif", "ycbcr-jpeg.tif", "palette.bmp", "runs4.bmp",
+          "text.ppm", "bits.pbm"}) {
+        saved = saved && save(folder + picture, decoding(picture));
+    }
     return saved ? 0 : 1;
 }

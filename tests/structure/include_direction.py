@@ -35,7 +35,11 @@ FOREIGN = [
     (r"(dnnl|oneapi/dnnl/dnnl)\w*\.(h|hpp)", ["src/ops/onednn.cpp"]),
     (r"nlohmann/.*", ["src/llm/describe.cpp", "examples/"]),
     (r"httplib\.h", ["examples/"]),
-    (r"(png|jpeglib)\.h", ["examples/vision/image.c"]),
+    (r"png\.h", ["examples/vision/image.c", "src/ops/image_png.cpp"]),
+    (r"jpeglib\.h", ["examples/vision/image.c", "src/ops/image_jpeg.cpp"]),
+    (r"openjpeg\.h", ["src/ops/image_jpeg2000.cpp"]),
+    (r"tiffio\.h", ["src/ops/image_tiff.cpp"]),
+    (r"webp/decode\.h", ["src/ops/image_webp.cpp"]),
     (r"benchmark/benchmark\.h", ["bench/"]),
     (r"quoin/.*", ["capi/", "include/", "examples/", "bench/", "tests/install/"]),
 ]

@@ -1,0 +1,77 @@
+# Which of the libraries that read pictures for ImageDecoder are there (QUOIN_IMAGE_CODECS). Their headers are read while
+# building; the libraries themselves are opened when the first picture of their kind is decoded, so nobody links them.
+#   quoin_image_codecs          their names; each has a file src/ops/image_NAME.cpp
+#   quoin_tell_image_codecs()   tells these files where the headers are and what to open
+# The files of the others are added to quoin_absent_sources.
+
+# quoin_find_image_codec(NAME HEADER <h> LIBRARY <lib> MODULE <.pc name> [DEFINES <pattern in the header>]) sets
+# quoin_NAME_headers and quoin_NAME_opens, the name by which the loader knows the library; or quoin_NAME_missing, why not.
+function(quoin_find_image_codec name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "HEADER;LIBRARY;MODULE;DEFINES" "")
+    find_package(PkgConfig QUIET)
+    if(PKG_CONFIG_FOUND)
+        pkg_check_modules(quoin_${name}_pc QUIET ${arg_MODULE})
+    endif()
+    find_path(quoin_${name}_headers ${arg_HEADER} HINTS ${quoin_${name}_pc_INCLUDE_DIRS})
+    find_library(quoin_${name}_library ${arg_LIBRARY} HINTS ${quoin_${name}_pc_LIBRARY_DIRS})
+    mark_as_advanced(quoin_${name}_headers quoin_${name}_library)
+    if(NOT quoin_${name}_headers OR NOT quoin_${name}_library)
+        set(quoin_${name}_missing "${arg_HEADER} and the library ${arg_LIBRARY} were not found." PARENT_SCOPE)
+        return()
+    endif()
+    if(arg_DEFINES)
+        file(STRINGS "${quoin_${name}_headers}/${arg_HEADER}" found REGEX "${arg_DEFINES}")
+        if(NOT found)
+            set(quoin_${name}_missing "${quoin_${name}_headers}/${arg_HEADER} is too old." PARENT_SCOPE)
+            return()
+        endif()
+    endif()
+    execute_process(COMMAND ${CMAKE_OBJDUMP} -p "${quoin_${name}_library}" OUTPUT_VARIABLE facts ERROR_QUIET)
+    if(facts MATCHES "SONAME +([^ \n]+)")
+        set(quoin_${name}_opens ${CMAKE_MATCH_1} PARENT_SCOPE)
+    else()
+        set(quoin_${name}_missing "${quoin_${name}_library} is no shared ELF library." PARENT_SCOPE)
+    endif()
+endfunction()
+
+if(QUOIN_IMAGE_CODECS)
+    quoin_find_image_codec(jpeg HEADER jpeglib.h LIBRARY jpeg MODULE libjpeg)
+    quoin_find_image_codec(jpeg2000 HEADER openjpeg.h LIBRARY openjp2 MODULE libopenjp2)
+    quoin_find_image_codec(png HEADER png.h LIBRARY png MODULE libpng)
+    quoin_find_image_codec(tiff HEADER tiffio.h LIBRARY tiff MODULE libtiff-4 DEFINES "TIFFOpenOptionsAlloc")
+    quoin_find_image_codec(webp HEADER webp/decode.h LIBRARY webp MODULE libwebp)
+endif()
+
+set(quoin_known_image_codecs jpeg jpeg2000 png tiff webp)
+set(quoin_image_codecs "")
+foreach(codec IN LISTS quoin_known_image_codecs)
+    if(QUOIN_IMAGE_CODECS AND NOT quoin_${codec}_missing)
+        list(APPEND quoin_image_codecs ${codec})
+        continue()
+    endif()
+    string(APPEND quoin_absent_sources "|/src/ops/image_${codec}\\.cpp$")
+    if(QUOIN_IMAGE_CODECS STREQUAL "AUTO")
+        message(STATUS "Without pictures in ${codec}: ${quoin_${codec}_missing}")
+    elseif(QUOIN_IMAGE_CODECS)
+        message(FATAL_ERROR "QUOIN_IMAGE_CODECS is ${QUOIN_IMAGE_CODECS}, but ${quoin_${codec}_missing}")
+    endif()
+endforeach()
+if(quoin_image_codecs)
+    list(APPEND quoin_libraries ${CMAKE_DL_LIBS})
+endif()
+
+function(quoin_tell_image_codecs)
+    set(definitions "")
+    foreach(codec IN LISTS quoin_image_codecs)
+        string(TOUPPER ${codec} upper)
+        list(APPEND definitions QUOIN_WITH_${upper})
+        set_source_files_properties(src/ops/image_${codec}.cpp PROPERTIES
+                                    COMPILE_DEFINITIONS "QUOIN_${upper}_LIBRARY=\"${quoin_${codec}_opens}\"")
+        # A folder of the compiler's own must keep its place among them.
+        if(NOT quoin_${codec}_headers IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
+            set_source_files_properties(src/ops/image_${codec}.cpp PROPERTIES
+                                        COMPILE_OPTIONS "-isystem;${quoin_${codec}_headers}")
+        endif()
+    endforeach()
+    set_source_files_properties(src/ops/image_codecs.cpp PROPERTIES COMPILE_DEFINITIONS "${definitions}")
+endfunction()
