@@ -42,6 +42,11 @@ Status read_load_options(const quoin_model_options* options, FileOptions& out) {
     }
     out.use_mmap = read.mmap_mode == QUOIN_MMAP_AUTO;
     out.metadata_only = read.metadata_only != 0;
+    if (read.overridable_initializers != 0 && read.overridable_initializers != 1) {
+        return error(StatusCode::InvalidArgument, "overridable_initializers = ", read.overridable_initializers,
+                     " is neither 0 nor 1");
+    }
+    out.overridable_initializers = read.overridable_initializers == 1;
     if (read.progress != nullptr) {
         out.progress = [callback = read.progress, user_data = read.progress_user_data](uint64_t done, uint64_t total) {
             const double fraction = total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total);
@@ -89,6 +94,7 @@ Status value_info(const std::vector<quoin_model::ValueInfo>& infos, size_t index
         case ValueKind::Map: value.kind = QUOIN_VALUE_MAP; break;
     }
     value.optional = info.spec.kind == ValueKind::Optional || info.spec.kind == ValueKind::OptionalSequence ? 1 : 0;
+    value.has_default = info.spec.has_default ? 1 : 0;
     return write_struct(value, out);
 }
 

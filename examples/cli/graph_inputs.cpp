@@ -157,6 +157,7 @@ std::string describe_value(const quoin_value_info& info) {
     if (info.kind == QUOIN_VALUE_SEQUENCE) text = "sequence of " + text;
     if (info.kind == QUOIN_VALUE_MAP) text = "map to " + text;
     if (info.optional != 0) text += ", optional";
+    if (info.has_default != 0) text += ", has a default value";
     return text;
 }
 
@@ -182,7 +183,7 @@ GraphInputs::GraphInputs(const quoin::Model& model, const std::vector<std::strin
     }
     for (size_t index = 0; index < model.input_count(); ++index) {
         const quoin::ValueInfo info = model.input_info(index);
-        if (given[index] || info.optional != 0) continue;
+        if (given[index] || info.optional != 0 || info.has_default != 0) continue;
         const std::string missing = std::string("input ") + info.name + " is " + describe_value(info) +
                                     ": give --input " + info.name + "=" + (info.rank < 0 ? "DIMS" : "");
         if (info.kind != QUOIN_VALUE_TENSOR || info.rank < 0) throw UsageError(missing);

@@ -57,7 +57,10 @@ JsonObject facts(const quoin::Model& model, const quoin::Runtime& runtime) {
 std::string value_json(const quoin_value_info& info) {
     JsonObject object;
     object.add("name", info.name).add("dtype", quoin_dtype_name(info.dtype)).add("type", describe_value(info));
-    object.add("rank", info.rank).add("kind", info.kind).add("optional", info.optional);
+    object.add("rank", info.rank)
+        .add("kind", info.kind)
+        .add("optional", info.optional)
+        .add("has_default", info.has_default);
     std::string text = object.text();
     text.pop_back();
     text += ", \"dims\": [";

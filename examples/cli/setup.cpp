@@ -8,7 +8,7 @@
 namespace {
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 constexpr const char* kIsaHelp =
-    "use at most this one: baseline, avx2, avxvnni, avx512, avx512vnni; on Arm: baseline, dotprod";
+    "at most this one: baseline, avx2, avxvnni, avx512, avx512vnni; on Arm: baseline, dotprod";
 constexpr const char* kArithmeticHelp = "products of f32 models: f32 (default), or bf16, faster and less exact";
 }  // namespace
 
@@ -21,6 +21,8 @@ void Setup::add_to(Options& options) {
     options.text("--provider", "NAME", provider_,
                  "implementation of the heavy operations: native, onednn, eigen, reference");
     options.text("--arithmetic", "NAME", arithmetic_, kArithmeticHelp);
+    options.flag("--overridable-initializers", overridable_initializers_,
+                 "ONNX: initializers that are also inputs may be given, and are no constants");
     options.text("--kv-type", "NAME", kv_type_, "how keys and values are kept: f32, f16, bf16, q8_0 or q4_0");
     options.integer("--seed", "N", seed_, 0, kNoLimit, "same seed, same text (default 0)");
     options.flag("--quiet", quiet_, "no progress and no speed on standard error");
@@ -62,6 +64,7 @@ quoin::Runtime Setup::runtime() const {
 quoin::Model Setup::model(const quoin::Runtime& runtime, bool metadata_only) const {
     quoin::ModelOptions options;
     options.metadata_only = metadata_only ? 1 : 0;
+    options.overridable_initializers = overridable_initializers_ ? 1 : 0;
     if (!provider_.empty()) {
         options.provider = provider_.data();
         options.provider_length = provider_.size();

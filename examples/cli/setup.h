@@ -41,5 +41,6 @@ private:
     int64_t context_ = 0;
     int64_t seed_ = 0;
     bool quiet_ = false;
+    bool overridable_initializers_ = false;
     bool help_ = false;  // the parser returns before it is set
 };

@@ -266,6 +266,11 @@ typedef struct quoin_model_options {
     // the model says.
     const char* arithmetic;
     size_t arithmetic_length;
+    // What initializers of ONNX files are that are also inputs, as older exporters list all weights. 0: constants,
+    // which makes models fast. 1: in files of IR version 4 and later, inputs that need not be set and then have the
+    // value of the file. (In older files they are constants by definition.)
+    int32_t overridable_initializers;
+    int32_t reserved;
 } quoin_model_options;
 
 // The format, GGUF or ONNX, is recognised by the content. A GGUF file without tensors, as vocabularies are published,
@@ -363,6 +368,8 @@ typedef struct quoin_value_info {
     int32_t rank;                  // -1: any; then dims and dim_names are NULL
     int32_t kind;                  // QUOIN_VALUE_TENSOR, _SEQUENCE or _MAP
     int32_t optional;              // flag: it may be nothing; such an input need not be set
+    int32_t has_default;           // flag: an input that need not be set, for the file has a value for it
+    int32_t reserved;
 } quoin_value_info;
 
 QUOIN_API size_t quoin_model_input_count(const quoin_model* model);
@@ -507,11 +514,12 @@ QUOIN_API quoin_status quoin_session_create(const quoin_model* model, const quoi
 // From now on runs read this tensor, without a copy: its values may change between runs, its handle may be destroyed.
 // Dims that the model leaves open may differ from run to run; sizes that were seen before cost no planning.
 QUOIN_API quoin_status quoin_session_set_input(quoin_session* session, size_t index, const quoin_tensor* tensor);
-// The same for any kind of input. NULL leaves an optional one out, which it also is before it is set.
+// The same for any kind of input. NULL leaves an optional one out, which it also is before it is set, and gives one
+// with a default value that.
 QUOIN_API quoin_status quoin_session_set_input_value(quoin_session* session, size_t index, const quoin_value* value);
 // Later runs write this output there, without a copy; its dims must then be those of the result. NULL unbinds.
 QUOIN_API quoin_status quoin_session_bind_output(quoin_session* session, size_t index, quoin_tensor* tensor);
-// Every input that is not optional must be set. Blocks until the outputs are there.
+// Every input that is neither optional nor has a default value must be set. Blocks until the outputs are there.
 QUOIN_API quoin_status quoin_session_run(quoin_session* session);
 // From any thread, also while quoin_session_run is at work, which then soon returns QUOIN_CANCELLED. Nothing happens
 // when it is not.

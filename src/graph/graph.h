@@ -45,6 +45,7 @@ struct Value {
     std::optional<std::vector<Dim>> dims;  // nullopt: not even the rank is known
     NodeId producer = kNoValue;            // kNoValue: graph input or constant
     std::optional<Constant> constant;
+    std::shared_ptr<const Constant> default_value = nullptr;  // of an input that need not be given
 };
 
 // Integers, floats, strings, lists of them, a tensor, or the body of a control-flow op. A body sees nothing of the

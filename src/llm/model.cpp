@@ -4,11 +4,24 @@
 #include <set>
 
 namespace quoin {
+namespace {
+
+Result<std::vector<RuntimeValue>> defaults_of(const Graph& graph) {
+    std::vector<RuntimeValue> defaults(graph.inputs().size());
+    for (size_t index = 0; index < defaults.size(); ++index) {
+        const Constant* const constant = graph.value(graph.inputs()[index]).default_value.get();
+        if (constant == nullptr) continue;
+        QUOIN_ASSIGN_OR_RETURN(defaults[index], constant->load());
+    }
+    return defaults;
+}
+
+}  // namespace
 
 Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, const LoadOptions& options) {
     QUOIN_ASSIGN_OR_RETURN(const Provider provider, effective_provider(options.provider, *runtime));
     QUOIN_RETURN_IF_ERROR(check_arithmetic(options.arithmetic, *runtime));
-    QUOIN_ASSIGN_OR_RETURN(LoadedModel loaded, load_model(source, options.folder));
+    QUOIN_ASSIGN_OR_RETURN(LoadedModel loaded, load_model(source, options.folder, options.overridable_initializers));
     auto model = std::make_shared<Model>();
     model->runtime = runtime;
     model->kind = loaded.kind;
@@ -34,6 +47,7 @@ Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, const 
     QUOIN_RETURN_IF_ERROR(with_context(
         optimize(loaded.graph, {*runtime, provider, options.progress, options.arithmetic}), source->name(), ": "));
     QUOIN_ASSIGN_OR_RETURN(model->prepared, prepare(std::move(loaded.graph), runtime, provider));
+    QUOIN_ASSIGN_OR_RETURN(model->input_defaults, defaults_of(model->prepared->graph));
     return ModelPtr(std::move(model));
 }
 

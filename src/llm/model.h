@@ -22,8 +22,9 @@ struct Model {
     RuntimePtr runtime;
     ModelKind kind = ModelKind::Vocabulary;
     Metadata metadata;
-    std::string source_graph;   // dump of what the loader made
-    PreparedGraphPtr prepared;  // null for a vocabulary
+    std::string source_graph;                  // dump of what the loader made
+    PreparedGraphPtr prepared;                 // null for a vocabulary
+    std::vector<RuntimeValue> input_defaults;  // of a graph, by input; None: it must be given
     std::optional<DecoderInfo> decoder;
     std::shared_ptr<const Tokenizer> tokenizer;  // null when the model has none
 };
@@ -36,6 +37,7 @@ struct LoadOptions {
     bool metadata_only = false;          // keys and tokenizer; the model's kind is then Vocabulary
     LoadProgress progress;               // may be empty
     std::optional<ModelFolder> folder = std::nullopt;  // for models of several files
+    bool overridable_initializers = false;             // see load/onnx.h
 };
 
 // Loads, optimizes and prepares. Blocks; packing runs on the runtime's team.

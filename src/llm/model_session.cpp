@@ -7,7 +7,8 @@ namespace {
 
 TensorSpec spec_of(const Graph& graph, ValueId id) {
     const Value& value = graph.value(id);
-    TensorSpec spec{value.name, value.dtype, value.dims.has_value(), {}, {}, value.kind};
+    TensorSpec spec{value.name, value.dtype, value.dims.has_value(),        {},
+                    {},         value.kind,  value.default_value != nullptr};
     if (!value.dims) return spec;
     for (const Dim& dim : *value.dims) {
         spec.dims.push_back(dim.size);
@@ -52,7 +53,14 @@ Result<std::unique_ptr<ModelSession>> ModelSession::create(ModelPtr model) {
 
 ModelSession::ModelSession(ModelPtr model)
     : model_(std::move(model)), inputs_(input_specs(*model_).size()), bound_(output_specs(*model_).size()) {
-    if (!model_->decoder) graph_session_ = std::make_unique<Session>(model_->prepared);
+    if (model_->decoder) return;
+    graph_session_ = std::make_unique<Session>(model_->prepared);
+    inputs_ = model_->input_defaults;
+}
+
+void ModelSession::set_input(size_t index, RuntimeValue value) {
+    const bool absent = value.is_none() && index < model_->input_defaults.size();
+    inputs_[index] = absent ? model_->input_defaults[index] : std::move(value);
 }
 
 Status ModelSession::run() {

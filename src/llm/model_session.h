@@ -23,6 +23,7 @@ struct TensorSpec {
     std::vector<int64_t> dims;
     std::vector<std::string> dim_names;
     ValueKind kind = ValueKind::Tensor;
+    bool has_default = false;  // an input that need not be given
 };
 
 // For a graph its own inputs and outputs; for a decoder "tokens" i32 [tokens] and "logits" f32 [tokens, vocabulary].
@@ -37,8 +38,8 @@ public:
     const Model& model() const { return *model_; }
     size_t input_count() const { return inputs_.size(); }
     size_t output_count() const { return bound_.size(); }
-    // Bytes of tensors are read by later runs, not copied. None: the input is left out.
-    void set_input(size_t index, RuntimeValue value) { inputs_[index] = std::move(value); }
+    // Bytes of tensors are read by later runs, not copied. None: the input is left out, or has its default value.
+    void set_input(size_t index, RuntimeValue value);
     // Later runs write there; nullopt undoes it.
     void bind_output(size_t index, std::optional<Tensor> tensor) { bound_[index] = std::move(tensor); }
     Status run();

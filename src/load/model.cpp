@@ -116,13 +116,14 @@ Result<LoadedModel> load_gguf(const SourcePtr& source) {
 
 }  // namespace
 
-Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<ModelFolder>& folder) {
+Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<ModelFolder>& folder,
+                               bool overridable_initializers) {
     constexpr uint64_t kLookedAt = 32;
     if (source->size() == 0) return error(StatusCode::InvalidModel, source->name(), ": the file is empty");
     QUOIN_ASSIGN_OR_RETURN(const SourceBytes start, source->read(0, std::min(source->size(), kLookedAt)));
     const std::string_view bytes(reinterpret_cast<const char*>(start.bytes.data()), start.bytes.size());
     if (bytes.starts_with("GGUF")) return load_gguf(source);
-    if (is_onnx(bytes)) return load_onnx(source, folder);
+    if (is_onnx(bytes)) return load_onnx(source, folder, overridable_initializers);
     return refuse(*source, bytes);
 }
 

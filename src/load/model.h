@@ -37,7 +37,8 @@ struct ModelFolder {
 
 // Looks at the first bytes, not at the name. The graph's constants refer to the source and share its ownership; no
 // weight is read. Unsupported names the format where the bytes are another known one, InvalidModel says that they are
-// none. Memory stays within a small multiple of the file's header.
-Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<ModelFolder>& folder = std::nullopt);
+// none. Memory stays within a small multiple of the file's header. `overridable_initializers`: see load/onnx.h.
+Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<ModelFolder>& folder = std::nullopt,
+                               bool overridable_initializers = false);
 
 }  // namespace quoin

@@ -47,14 +47,15 @@ Metadata metadata_of(const onnx::ModelProto& model, const std::string& source_na
     return metadata;
 }
 
-Result<LoadedModel> build(const SourcePtr& source, const std::optional<ModelFolder>& folder) {
+Result<LoadedModel> build(const SourcePtr& source, const std::optional<ModelFolder>& folder,
+                          bool overridable_initializers) {
     QUOIN_ASSIGN_OR_RETURN(const SourceBytes file, source->read(0, source->size()));
     const std::string_view bytes(reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size());
     QUOIN_ASSIGN_OR_RETURN(const onnx::ModelProto proto, onnx::parse_model(bytes));
     QUOIN_RETURN_IF_ERROR(check_versions(proto));
     const auto memory = folder && folder->memory ? folder->memory : std::make_shared<Memory>();
     onnx::ExternalFiles files(folder);
-    onnx::ModelContext context(proto, {source, file.bytes.data(), memory, files});
+    onnx::ModelContext context(proto, {source, file.bytes.data(), memory, files}, overridable_initializers);
     LoadedModel model;
     model.kind = ModelKind::Graph;
     QUOIN_ASSIGN_OR_RETURN(model.graph, onnx::build_graph(*proto.graph, context));
@@ -64,8 +65,9 @@ Result<LoadedModel> build(const SourcePtr& source, const std::optional<ModelFold
 
 }  // namespace
 
-Result<LoadedModel> load_onnx(const SourcePtr& source, const std::optional<ModelFolder>& folder) {
-    Result<LoadedModel> model = wire::caught([&] { return build(source, folder); });
+Result<LoadedModel> load_onnx(const SourcePtr& source, const std::optional<ModelFolder>& folder,
+                              bool overridable_initializers) {
+    Result<LoadedModel> model = wire::caught([&] { return build(source, folder, overridable_initializers); });
     if (!model.ok()) return with_context(model.status(), source->name(), ": ");
     return model;
 }

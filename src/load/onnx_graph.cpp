@@ -81,6 +81,21 @@ StatedType stated_type(const TypeProto& type) {
     return stated;
 }
 
+Status check_default(const Graph& graph, ValueId id, const Constant& constant) {
+    const Value& value = graph.value(id);
+    bool fits = value.kind == ValueKind::Tensor && value.dtype == constant.dtype();
+    if (value.dims) {
+        fits = fits && value.dims->size() == constant.shape().rank();
+        for (size_t axis = 0; fits && axis < value.dims->size(); ++axis) {
+            const Dim dim = (*value.dims)[axis];
+            fits = !dim.known() || dim.size == constant.shape()[axis];
+        }
+    }
+    if (fits) return {};
+    return error(StatusCode::InvalidModel, "input ", quoted(value.name), " is ", describe(graph, value),
+                 ", but its initializer is ", dtype_name(constant.dtype()), to_string(constant.shape()));
+}
+
 }  // namespace
 
 Status GraphBuilder::define(std::string_view name, ValueId id, Scope& scope) {
@@ -92,9 +107,13 @@ Status GraphBuilder::define(std::string_view name, ValueId id, Scope& scope) {
 Status GraphBuilder::add_inputs(const GraphProto& proto, Scope& scope, bool is_body) {
     for (const ValueInfoProto& info : proto.inputs) {
         if (scope.initializers.contains(info.name) || scope.sparse_initializers.contains(info.name)) {
-            if (!is_body) continue;
-            return error(StatusCode::Unsupported, "the input ", quoted(info.name), " of a body has a default value");
+            if (is_body) {
+                return error(StatusCode::Unsupported, "the input ", quoted(info.name),
+                             " of a body has a default value");
+            }
+            if (!model_.overridable_initializers()) continue;
         }
+        QUOIN_ASSIGN_OR_RETURN(std::shared_ptr<const Constant> default_value, take_default(info.name, scope));
         QUOIN_ASSIGN_OR_RETURN(const ValueForm form, form_of(info.type, "input", info.name));
         std::optional<std::vector<Dim>> dims;
         // What a body is given changes from one run to the next, whatever the file says of its shape.
@@ -109,10 +128,27 @@ Status GraphBuilder::add_inputs(const GraphProto& proto, Scope& scope, bool is_b
         }
         const ValueId id = graph_.add_value(scope.call.prefix + std::string(info.name), form.dtype, std::move(dims));
         graph_.value(id).kind = form.kind;
+        if (default_value != nullptr) {
+            QUOIN_RETURN_IF_ERROR(check_default(graph_, id, *default_value));
+            graph_.value(id).default_value = std::move(default_value);
+        }
         graph_.make_input(id);
         QUOIN_RETURN_IF_ERROR(define(info.name, id, scope));
     }
     return {};
+}
+
+Result<std::shared_ptr<const Constant>> GraphBuilder::take_default(std::string_view name, Scope& scope) {
+    std::optional<Constant> constant;
+    if (const auto found = scope.initializers.find(name); found != scope.initializers.end()) {
+        QUOIN_ASSIGN_OR_RETURN(constant, model_.constant(*found->second));
+        scope.initializers.erase(found);
+    } else if (const auto sparse = scope.sparse_initializers.find(name); sparse != scope.sparse_initializers.end()) {
+        QUOIN_ASSIGN_OR_RETURN(constant, model_.constant(*sparse->second));
+        scope.sparse_initializers.erase(sparse);
+    }
+    if (!constant) return std::shared_ptr<const Constant>();
+    return std::make_shared<const Constant>(*std::move(constant));
 }
 
 Result<std::vector<Dim>> GraphBuilder::dims_of(const std::vector<DimensionProto>& shape, std::string_view name) {

@@ -61,6 +61,8 @@ public:
 private:
     Status build(const GraphProto& proto, Scope& scope, bool is_body);
     Status add_inputs(const GraphProto& proto, Scope& scope, bool is_body);
+    // The default value of an input, which is then no constant any more; null for inputs that must be given.
+    Result<std::shared_ptr<const Constant>> take_default(std::string_view name, Scope& scope);
     Result<std::vector<Dim>> dims_of(const std::vector<DimensionProto>& shape, std::string_view name);
     Status add_outputs(const GraphProto& proto, Scope& scope);
     Status add_initializers(const GraphProto& proto, Scope& scope);

@@ -19,8 +19,11 @@ OperatorSets operator_sets(const std::vector<OperatorSet>& imports) {
     return sets;
 }
 
-ModelContext::ModelContext(const ModelProto& model, TensorOrigin origin)
-    : origin_(origin), opsets_(operator_sets(model.opset_imports)) {
+ModelContext::ModelContext(const ModelProto& model, TensorOrigin origin, bool overridable_initializers)
+    : origin_(origin),
+      opsets_(operator_sets(model.opset_imports)),
+      // In older files every initializer had to be an input.
+      overridable_initializers_(overridable_initializers && model.ir_version >= 4) {
     for (const FunctionProto& each : model.functions) {
         functions_.emplace(FunctionKey{canonical_domain(each.domain), each.name, each.overload}, &each);
     }

@@ -30,7 +30,7 @@ using OperatorSets = std::map<std::string_view, int64_t>;
 
 class ModelContext {
 public:
-    ModelContext(const ModelProto& model, TensorOrigin origin);
+    ModelContext(const ModelProto& model, TensorOrigin origin, bool overridable_initializers);
 
     // The constant of a tensor; made once, shared by all who ask again.
     Result<Constant> constant(const TensorProto& tensor);
@@ -42,12 +42,15 @@ public:
     Status charge(int64_t parts);
     const std::shared_ptr<Memory>& memory() const { return origin_.memory; }
     const OperatorSets& opsets() const { return opsets_; }
+    // Whether initializers that are also inputs may be given by the caller.
+    bool overridable_initializers() const { return overridable_initializers_; }
 
 private:
     using FunctionKey = std::tuple<std::string_view, std::string_view, std::string_view>;
 
     TensorOrigin origin_;
     OperatorSets opsets_;
+    bool overridable_initializers_;
     std::map<FunctionKey, const FunctionProto*> functions_;
     std::map<const void*, Constant> constants_;
     std::map<const GraphProto*, std::vector<std::string_view>> free_names_;

@@ -122,6 +122,48 @@ TEST_CASE("open dims may change from run to run, into buffers of the caller or t
     check_fails(quoin_session_output(session.get(), 0, &output), QUOIN_ERROR_INVALID_STATE);
 }
 
+TEST_CASE("an initializer that is an input may be given where the caller asks for that") {
+    // y = (x + w) + s; w and s of the file, w an input, too.
+    OnnxModel onnx;
+    onnx.inputs = {value_message("x", DType::F32, {"3"}), value_message("w", DType::F32, {"3"})};
+    onnx.initializers = {floats_message("w", {3}, {1, 2, 3}), floats_message("s", {1}, {10})};
+    onnx.nodes = {node_message("Add", {"x", "w"}, {"sum"}), node_message("Add", {"sum", "s"}, {"y"})};
+    onnx.outputs = {value_message("y", DType::F32, {"3"})};
+    const RuntimeHandle runtime = one_thread();
+    CHECK(quoin_model_input_count(load_onnx(runtime.get(), onnx).get()) == 1);
+
+    const FileBytes bytes(onnx.write());
+    auto options = sized<quoin_model_options>();
+    options.overridable_initializers = 2;
+    quoin_model* made = nullptr;
+    check_fails(quoin_model_load_memory(runtime.get(), bytes.data(), bytes.size(), &options, &made),
+                QUOIN_ERROR_INVALID_ARGUMENT);
+    options.overridable_initializers = 1;
+    check_ok(quoin_model_load_memory(runtime.get(), bytes.data(), bytes.size(), &options, &made));
+    const ModelHandle model(made);
+    REQUIRE(quoin_model_input_count(model.get()) == 2);
+    auto info = sized<quoin_value_info>();
+    check_ok(quoin_model_input_info(model.get(), 0, &info));
+    CHECK(info.has_default == 0);
+    check_ok(quoin_model_input_info(model.get(), 1, &info));
+    CHECK(info.has_default == 1);
+    CHECK(info.optional == 0);
+
+    const SessionHandle session = session_of(model);
+    CHECK_THAT(check_fails(quoin_session_run(session.get()), QUOIN_ERROR_INVALID_ARGUMENT), contains("'x'"));
+    const TensorHandle x = floats_of({3}, {100, 100, 100});
+    check_ok(quoin_session_set_input(session.get(), 0, x.get()));
+    check_ok(quoin_session_run(session.get()));
+    CHECK(values_of(output_of(session)) == std::vector<float>{111, 112, 113});
+    const TensorHandle w = floats_of({3}, {7, 8, 9});
+    check_ok(quoin_session_set_input(session.get(), 1, w.get()));
+    check_ok(quoin_session_run(session.get()));
+    CHECK(values_of(output_of(session)) == std::vector<float>{117, 118, 119});
+    check_ok(quoin_session_set_input_value(session.get(), 1, nullptr));
+    check_ok(quoin_session_run(session.get()));
+    CHECK(values_of(output_of(session)) == std::vector<float>{111, 112, 113});
+}
+
 TEST_CASE("tensors of strings hold copies of any bytes") {
     const int64_t dims[] = {2, 2};
     const char* const texts[] = {"one", "two\0and", "", "vier"};

@@ -41,7 +41,7 @@ LAYOUT_FIELD(quoin_limits, int8_operations_per_second, 16, 8);
 LAYOUT_FIELD(quoin_limits, f32_operations_per_second, 24, 8);
 LAYOUT_FIELD(quoin_limits, bf16_operations_per_second, 32, 8);
 
-LAYOUT_SIZE(quoin_model_options, 64);
+LAYOUT_SIZE(quoin_model_options, 72);
 LAYOUT_FIELD(quoin_model_options, struct_size, 0, 8);
 LAYOUT_FIELD(quoin_model_options, progress, 8, 8);
 LAYOUT_FIELD(quoin_model_options, progress_user_data, 16, 8);
@@ -51,6 +51,8 @@ LAYOUT_FIELD(quoin_model_options, mmap_mode, 40, 4);
 LAYOUT_FIELD(quoin_model_options, metadata_only, 44, 4);
 LAYOUT_FIELD(quoin_model_options, arithmetic, 48, 8);
 LAYOUT_FIELD(quoin_model_options, arithmetic_length, 56, 8);
+LAYOUT_FIELD(quoin_model_options, overridable_initializers, 64, 4);
+LAYOUT_FIELD(quoin_model_options, reserved, 68, 4);
 
 LAYOUT_SIZE(quoin_reader, 32);
 LAYOUT_FIELD(quoin_reader, struct_size, 0, 8);
@@ -82,7 +84,7 @@ LAYOUT_FIELD(quoin_metadata_value, number, 32, 8);
 LAYOUT_FIELD(quoin_metadata_value, text, 40, 8);
 LAYOUT_FIELD(quoin_metadata_value, text_length, 48, 8);
 
-LAYOUT_SIZE(quoin_value_info, 48);
+LAYOUT_SIZE(quoin_value_info, 56);
 LAYOUT_FIELD(quoin_value_info, struct_size, 0, 8);
 LAYOUT_FIELD(quoin_value_info, name, 8, 8);
 LAYOUT_FIELD(quoin_value_info, dims, 16, 8);
@@ -91,6 +93,8 @@ LAYOUT_FIELD(quoin_value_info, dtype, 32, 4);
 LAYOUT_FIELD(quoin_value_info, rank, 36, 4);
 LAYOUT_FIELD(quoin_value_info, kind, 40, 4);
 LAYOUT_FIELD(quoin_value_info, optional, 44, 4);
+LAYOUT_FIELD(quoin_value_info, has_default, 48, 4);
+LAYOUT_FIELD(quoin_value_info, reserved, 52, 4);
 
 LAYOUT_SIZE(quoin_session_options, 8);
 LAYOUT_FIELD(quoin_session_options, struct_size, 0, 8);

@@ -55,6 +55,48 @@ TEST_CASE("an initializer that is an input, too, is a constant") {
     CHECK(dump_of(model) == dump_of(small_model()));
 }
 
+TEST_CASE("an initializer that is an input, too, can stay an input with a default value") {
+    const auto load_overridable = [](const OnnxModel& model) {
+        const std::string bytes = model.write();
+        return load_model(wrap_memory(std::as_bytes(std::span(bytes))), std::nullopt, true);
+    };
+    OnnxModel model = small_model();
+    model.inputs.push_back(value_message("w", DType::F32, {"n"}));
+    const Result<LoadedModel> loaded = load_overridable(model);
+    REQUIRE(loaded.ok());
+    const Graph& graph = loaded->graph;
+    REQUIRE(graph.inputs().size() == 2);
+    CHECK(graph.value(graph.inputs()[0]).default_value == nullptr);
+    const Value& w = graph.value(graph.inputs()[1]);
+    CHECK(w.name == "w");
+    CHECK_FALSE(w.constant);
+    REQUIRE(w.default_value != nullptr);
+    const Result<Tensor> value = w.default_value->load();
+    REQUIRE(value.ok());
+    CHECK(value->as<float>()[2] == 3);
+
+    SECTION("an initializer that is no input stays a constant") {
+        const Result<LoadedModel> plain = load_overridable(small_model());
+        REQUIRE(plain.ok());
+        CHECK(plain->graph.inputs().size() == 1);
+    }
+    SECTION("in files of IR version 3 all are constants, for there all had to be inputs") {
+        model.ir_version = 3;
+        const Result<LoadedModel> old = load_overridable(model);
+        REQUIRE(old.ok());
+        CHECK(dump(old->graph) == dump_of(small_model()));
+    }
+    SECTION("a default value of another type or shape than its input is refused") {
+        for (const Message& other : {value_message("w", DType::F32, {"4"}), value_message("w", DType::I32, {"3"}),
+                                     value_message("w", DType::F32, {"1", "3"})}) {
+            model.inputs.back() = other;
+            const Status status = load_overridable(model).status();
+            CHECK(status.code() == StatusCode::InvalidModel);
+            CHECK(status.message().find("'w'") != std::string::npos);
+        }
+    }
+}
+
 TEST_CASE("nodes out of order are sorted, and cycles refused") {
     OnnxModel model = small_model();
     std::swap(model.nodes[0], model.nodes[1]);
