@@ -36,9 +36,37 @@ void softplus_row(const float* src, int64_t count, float /*alpha*/, float /*beta
 void mish_row(const float* src, int64_t count, float /*alpha*/, float /*beta*/, float* dst) {
     apply(src, count, dst, [](Floats x) QUOIN_LAMBDA_INLINE { return mish_of(x); });
 }
+// x * sigmoid(u) within 4 ulp, in half the time of times_sigmoid; what is smaller than 3e-37 may become zero.
+template <class Vector>
+QUOIN_INLINE Vector fast_times_sigmoid(Vector x, Vector u) {
+    const Vector limit = broadcast(88.5F);
+    const Vector bounded = minimum(limit, maximum(zeros() - limit, u));
+    const Vector scale = broadcast(-1.44269504F);  // e^-u = 2^(scale u), in two parts
+    const Vector n = round_floats(bounded * scale);
+    const Vector f = fma(bounded, broadcast(-1.92596299e-8F), fma(bounded, scale, zeros() - n));
+    // 2^f from -1/2 to 1/2 within 7.5e-8 of it
+    Vector p = broadcast(0x1.5c08f4p-10F);
+    p = fma(p, f, broadcast(0x1.3d0c5ep-7F));
+    p = fma(p, f, broadcast(0x1.c6b6e6p-5F));
+    p = fma(p, f, broadcast(0x1.ebf918p-3F));
+    p = fma(p, f, broadcast(0x1.62e428p-1F));
+    p = fma(p, f, broadcast(0x1.000002p+0F));
+    const Vector d = broadcast(1.0F) + scale_by_powers(p, n);
+    const Vector near = near_reciprocal(d);
+    const Vector sigmoid = fma(near, fma(zeros() - d, near, broadcast(1.0F)), near);
+    return maximum(broadcast(-kLargestFloat), x) * select_less(u, zeros() - limit, zeros(), sigmoid);
+}
+template <class Vector>
+QUOIN_INLINE Vector swish_of(Vector x, Vector u) {
+    if constexpr (kHasExponents) {
+        return fast_times_sigmoid(x, u);
+    } else {
+        return times_sigmoid(x, u);
+    }
+}
 void swish_row(const float* src, int64_t count, float alpha, float /*beta*/, float* dst) {
     const Floats a = broadcast(alpha);
-    apply(src, count, dst, [=](Floats x) QUOIN_LAMBDA_INLINE { return times_sigmoid(x, a * x); });
+    apply(src, count, dst, [=](Floats x) QUOIN_LAMBDA_INLINE { return swish_of(x, a * x); });
 }
 void abs_row(const float* src, int64_t count, float /*alpha*/, float /*beta*/, float* dst) {
     apply(src, count, dst, [](Floats x) QUOIN_LAMBDA_INLINE { return absolute(x); });

@@ -21,6 +21,9 @@ constexpr double kLeastBandWork = 256 * 1024;
 // A multiply-add of a depthwise convolution, which is bound by memory, in those of another.
 constexpr double kDepthwiseCost = 8;
 
+// Bytes of results that wait in the second-level cache for an activation of ours.
+constexpr int64_t kWaitingBytes = 192 << 10;
+
 int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
@@ -80,6 +83,11 @@ Band band_for(const ConvolutionProblem& problem, const Axes& axes, const Sizes& 
     return band_of(problem.window, axes[0], sizes.src[0], first, count);
 }
 
+// Whether SiLU is computed by the own kernel on bands that were just written: half the time of oneDNN's.
+bool has_own_swish(const ConvolutionQuery& query) {
+    return query.activation.kind == ActivationKind::Silu && !query.residual_last;
+}
+
 // What is the same for all sizes.
 ConvolutionSpec spec_of(const ConvolutionQuery& query) {
     ConvolutionSpec spec;
@@ -89,7 +97,7 @@ ConvolutionSpec spec_of(const ConvolutionQuery& query) {
     spec.bias = query.has_input(channels_last_conv::kBias);
     spec.residual = query.has_input(channels_last_conv::kResidual);
     spec.residual_last = query.residual_last;
-    spec.activation = query.activation;
+    if (!has_own_swish(query)) spec.activation = query.activation;
     return spec;
 }
 
@@ -156,16 +164,23 @@ public:
     int64_t rounded_bytes = 0;  // of the source in scratch
 };
 
+// What is done to a band when its primitive has run; null: nothing.
+struct OwnSwish {
+    decltype(KernelTable::swish_row) row = nullptr;
+    float alpha = 1;
+};
+
 class OneDnnConvolution final : public PreparedNode {
 public:
     OneDnnConvolution(const ConvolutionProblem& problem, Axes axes, ConvolutionSpec spec, const Runtime& runtime,
-                      onednn::Choice choice)
+                      onednn::Choice choice, const OwnSwish& swish)
         : problem_(problem),
           axes_(std::move(axes)),
           spec_(std::move(spec)),
           is_integer_(!spec_.integers.scales.empty()),
           runtime_(runtime),
-          choice_(std::move(choice)) {}
+          choice_(std::move(choice)),
+          swish_(swish) {}
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
         const Shape& src = arguments.inputs[0].shape;
@@ -191,6 +206,10 @@ public:
         int64_t bands = divide_up(threads, images);
         bands =
             std::min({bands, sizes.dst[0], std::max<int64_t>(1, static_cast<int64_t>(work_of_image / kLeastBandWork))});
+        if (swish_.row != nullptr) {
+            const int64_t most = std::max<int64_t>(1, kWaitingBytes / (plan->dst_row * int64_t{sizeof(float)}));
+            bands = divide_up(std::max(bands, divide_up(sizes.dst[0], most)), bands) * bands;
+        }
         const int64_t rows = divide_up(sizes.dst[0], bands);
         std::map<decltype(std::declval<Band>().kind()), Plan::Part> made;
         for (int64_t first = 0; first < sizes.dst[0]; first += rows) {
@@ -250,10 +269,17 @@ public:
                 if (residual != dst) std::memcpy(dst, residual, bytes);
             }
         }
-        return part.primitive->run(pointers, dst, scratch + plan.rounded_bytes);
+        QUOIN_RETURN_IF_ERROR(part.primitive->run(pointers, dst, scratch + plan.rounded_bytes));
+        if (swish_.row != nullptr) {
+            auto* const values = reinterpret_cast<float*>(dst);
+            swish_.row(values, part.band.count * plan.dst_row, swish_.alpha, 0, values);
+        }
+        return {};
     }
 
-    std::string label() const override { return "onednn: " + choice_.name; }
+    std::string label() const override {
+        return "onednn: " + choice_.name + (swish_.row == nullptr ? "" : ", then swish_row");
+    }
 
 private:
     Result<Plan::Part> make_part(const ConvolutionSpec& spec, const Plan& plan, const Band& band,
@@ -284,6 +310,7 @@ private:
     bool is_integer_;
     const Runtime& runtime_;
     onednn::Choice choice_;
+    OwnSwish swish_;
 };
 
 // ---- Weights --------------------------------------------------------------------------------------------------
@@ -303,14 +330,14 @@ Result<Constant> packed(const Runtime& runtime, const ConvolutionSpec& spec, con
 
 // `typical`: the spec that its weight was packed for.
 Result<std::unique_ptr<PreparedNode>> prepared(const PrepareContext& context, const ConvolutionProblem& problem,
-                                               const ConvolutionSpec& typical) {
+                                               const ConvolutionSpec& typical, const OwnSwish& swish = {}) {
     QUOIN_ASSIGN_OR_RETURN(onednn::Choice choice, onednn::choose_convolution(typical));
     if (onednn::weight_bytes(choice.format) > static_cast<int64_t>(context.constant(1)->byte_size())) {
         return context.fail(StatusCode::Internal, "its weight was packed for other sizes");
     }
     return std::unique_ptr<PreparedNode>(
         std::make_unique<OneDnnConvolution>(problem, axes_of(problem, context.graph.value(context.node.inputs[0]).dims),
-                                            typical, context.runtime, std::move(choice)));
+                                            typical, context.runtime, std::move(choice), swish));
 }
 
 bool is_fast(const ConvolutionSpec& spec) {
@@ -343,7 +370,9 @@ Result<Constant> pack(const ConvolutionQuery& query, const Constant& weight, std
 }
 
 Result<std::unique_ptr<PreparedNode>> prepare(const ConvolutionQuery& query) {
-    return prepared(query.context, query.problem, typical_spec(query));
+    OwnSwish swish;
+    if (has_own_swish(query)) swish = {query.context.kernels().swish_row, query.activation.alpha};
+    return prepared(query.context, query.problem, typical_spec(query), swish);
 }
 
 // ---- Integers -------------------------------------------------------------------------------------------------
