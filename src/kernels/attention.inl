@@ -1,5 +1,5 @@
 // Attention over KV pages: what every kind of cache shares. How scores and weighted sums are made of pages is the
-// cache's part: attention_float.inl, attention_integer.inl.
+// cache's part: attention_float.inl, attention_bf16.inl, attention_integer.inl.
 //
 // Positions are cut into blocks of attention_block_tokens(). For each block and tile of queries: scores, softmax within
 // the block, weighted sum of values; then the block is joined to what was there before. A block's result depends on

@@ -152,8 +152,8 @@ template <int R, class Form, bool kAhead>
 #pragma GCC unroll 8
         for (int g = 0; g < Form::kLoads; ++g) {
             if constexpr (kAhead) {
-                __builtin_prefetch(ahead + g * kGroupOfKeys);
-                __builtin_prefetch(ahead + g * kGroupOfKeys + 64);
+                __builtin_prefetch(ahead + g * kGroupOfKeys, 0, 2);
+                __builtin_prefetch(ahead + g * kGroupOfKeys + 64, 0, 2);
             }
             Ints raw[V];
             for (int v = 0; v < V; ++v)
@@ -169,7 +169,7 @@ template <int R, class Form, bool kAhead>
                 }
             }
         }
-        if constexpr (kAhead) __builtin_prefetch(ahead + Form::kScalesAt);
+        if constexpr (kAhead) __builtin_prefetch(ahead + Form::kScalesAt, 0, 2);
         Floats scale[V];
         for (int v = 0; v < V; ++v) {
             scale[v] = load_f16(keys + Form::kScalesAt + (tile.column + v * kLanes) * 2);
@@ -245,10 +245,10 @@ template <int R, class Form, bool kAhead>
         const std::byte* values = tile.pages[p] + tile.offset;
         const std::byte* ahead = tile.ahead[p] + tile.offset;
         const int32_t* pairs = tile.pairs + p * kPairs;
-        if constexpr (kAhead) __builtin_prefetch(ahead + Form::kScalesAt);
+        if constexpr (kAhead) __builtin_prefetch(ahead + Form::kScalesAt, 0, 2);
         for (int64_t i = kPairs; i > 0; --i, values += Form::kPairBytes, ++pairs) {
             if constexpr (kAhead) {
-                __builtin_prefetch(ahead);
+                __builtin_prefetch(ahead, 0, 2);
                 ahead += Form::kPairBytes;
             }
             Ints value[V];

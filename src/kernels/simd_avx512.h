@@ -200,9 +200,22 @@ constexpr bool kHasBf16Dot = true;
 QUOIN_INLINE void store_bf16(std::byte* p, Floats x) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(x));
 }
+// [first, 32 + first, first + 1, 33 + first, ...]
+QUOIN_INLINE Ints word_pairs(int32_t first) {
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i words = _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
+    return _mm512_or_si512(words, _mm512_slli_epi32(_mm512_add_epi32(words, _mm512_set1_epi32(32)), 16));
+}
 // acc + both products of each lane's pairs of bf16.
 QUOIN_INLINE Floats bf16_dot(Floats acc, Ints a, Ints b) {
     return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
+}
+// [a0 b0 a1 b1 ...] of 16-bit words: of the lower, of the upper half of both.
+QUOIN_INLINE Ints interleave_words_low(Ints a, Ints b) {
+    return _mm512_permutex2var_epi16(a, word_pairs(0), b);
+}
+QUOIN_INLINE Ints interleave_words_high(Ints a, Ints b) {
+    return _mm512_permutex2var_epi16(a, word_pairs(16), b);
 }
 #else
 constexpr bool kHasBf16Dot = false;

@@ -7,6 +7,7 @@
 #include "kernels/vectors.inl"
 #include "kernels/attention.inl"
 #include "kernels/attention_float.inl"
+#include "kernels/attention_bf16.inl"
 #include "kernels/attention_integer.inl"
 // clang-format on
 
