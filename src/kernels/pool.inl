@@ -15,7 +15,7 @@ struct FloatPool {
     QUOIN_INLINE Floats weight(int64_t, int64_t, int64_t) const { return zeros(); }
     QUOIN_INLINE Floats add(Floats sum, const float* pixel, int64_t column, int64_t n, Floats) const {
         const Floats x = n == kLanes ? load(pixel + column) : load_first(pixel + column, n);
-        return kAverage ? sum + x : maximum(sum, x);
+        return kAverage ? sum + x : maximum(x, sum);  // a NaN leaves the sum as it is
     }
     // Taps that the mean counts.
     QUOIN_INLINE int64_t counted(const Position& at, const TapRange& taps) const {

@@ -148,7 +148,8 @@ void max_pool(const PoolSizes& sizes, const T* src, T* dst, int64_t* indices, in
             int64_t where = -1;
             visit([&](int64_t source) {
                 const Arithmetic<T> value = to_arithmetic(values[source]);
-                if (where < 0 || value > largest || value != value) {
+                // A NaN stays only where there is nothing else.
+                if (where < 0 || value > largest || largest != largest) {
                     largest = value;
                     where = source;
                 }

@@ -92,7 +92,8 @@ TEST_CASE("depthwise convolution agrees with double precision on every instructi
 
 // want(values under the window, taps that count for a mean)
 template <class T, class Want>
-void check_pool(void (*KernelTable::*kernel)(const PoolArgs&), Random& random, bool count_padding, Want want) {
+void check_pool(void (*KernelTable::*kernel)(const PoolArgs&), Random& random, bool count_padding, Want want,
+                double nans = 0) {
     for (const WindowCase& window_case : kWindows) {
         for (const int64_t channels : kChannels) {
             const Window window = make_window(window_case, channels + 2);
@@ -101,7 +102,7 @@ void check_pool(void (*KernelTable::*kernel)(const PoolArgs&), Random& random, b
             std::vector<T> src(static_cast<size_t>(pixels * (channels + 2) - 2));
             for (T& x : src) {
                 if constexpr (std::is_same_v<T, float>) {
-                    x = random.normal() - 1;
+                    x = random.integer(0, 99) < nans * 100 ? NAN : random.normal() - 1;
                 } else {
                     x = static_cast<T>(random.integer(std::numeric_limits<T>::min(), std::numeric_limits<T>::max()));
                 }
@@ -148,6 +149,7 @@ TEST_CASE("max pooling finds the largest value of every type", "[kernels]") {
         return got == want;
     };
     check_pool<float>(&KernelTable::max_pool_f32, random, false, largest);
+    check_pool<float>(&KernelTable::max_pool_f32, random, false, largest, 0.2);
     check_pool<uint8_t>(&KernelTable::max_pool_u8, random, false, largest);
     check_pool<int8_t>(&KernelTable::max_pool_s8, random, false, largest);
 }

@@ -48,6 +48,17 @@ Operand left() {
     return left_out();
 }
 
+TEST_CASE("max pooling takes the largest of the numbers under a window") {
+    // As ONNX's reference does: NaN counts as nothing.
+    const Operand x = given(floats({1, 1, 6}, {1, NAN, -3, 5, NAN, NAN}));
+    for (const Provider provider : {Provider::Best, Provider::Native, Provider::Reference}) {
+        const auto outputs =
+            run_op(Op::MaxPool, {x}, {{"kernel_shape", std::vector<int64_t>{3}}}, {.provider = provider});
+        REQUIRE(outputs.ok());
+        CHECK(values_of(outputs->at(0)) == std::vector<float>{1, 5, 5, 5});
+    }
+}
+
 TEST_CASE("resizing by whole factors repeats or interpolates") {
     const Tensor image = floats({1, 1, 2, 2}, {1, 2, 3, 4});
     const Operand twice = constant(floats({4}, {1, 1, 2, 2}));
