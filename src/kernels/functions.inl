@@ -66,6 +66,8 @@ QUOIN_INLINE Vector swish_of(Vector x, Vector u) {
 }
 void swish_row(const float* src, int64_t count, float alpha, float /*beta*/, float* dst) {
     const Floats a = broadcast(alpha);
+    // There -inf is the limit itself.
+    if (alpha < 0) return apply(src, count, dst, [=](Floats x) QUOIN_LAMBDA_INLINE { return x * sigmoid_of(a * x); });
     apply(src, count, dst, [=](Floats x) QUOIN_LAMBDA_INLINE { return swish_of(x, a * x); });
 }
 void abs_row(const float* src, int64_t count, float /*alpha*/, float /*beta*/, float* dst) {

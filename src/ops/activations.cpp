@@ -133,7 +133,8 @@ struct Swish {
     static constexpr ElementTypes kTypes = Floats;
     template <class A>
     static A of(A x, const P& p) {
-        const A bounded = std::max(std::numeric_limits<A>::lowest(), x);  // -infinity gives -0, as the limit does
+        // Of -infinity the limit: -0, or -infinity where alpha is negative.
+        const A bounded = p.alpha < 0 ? x : std::max(std::numeric_limits<A>::lowest(), x);
         return std::isnan(x) ? x : bounded / (A{1} + std::exp(static_cast<A>(-p.alpha) * x));
     }
     static UnaryKernel kernel(const KernelTable& table, const Node&) { return table.swish_row; }

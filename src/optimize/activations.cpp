@@ -112,7 +112,10 @@ std::optional<ActivationAttributes> activation_of(const Graph& graph, const Node
         case Op::HardSigmoid:
             return make(ActivationKind::HardSigmoid, node.number("alpha", 0.2), node.number("beta", 0.5));
         case Op::HardSwish: return make(ActivationKind::HardSwish);
-        case Op::Swish: return make(ActivationKind::Silu, node.number("alpha", 1.0));
+        case Op::Swish:
+            // The op alone knows what becomes of -infinity then.
+            if (node.number("alpha", 1.0) < 0) return std::nullopt;
+            return make(ActivationKind::Silu, node.number("alpha", 1.0));
         case Op::Tanh: return make(ActivationKind::Tanh);
         case Op::Gelu:
             return make(node.string("approximate", "none") == "tanh" ? ActivationKind::GeluTanh : ActivationKind::Gelu);

@@ -184,6 +184,22 @@ TEST_CASE("functions at the ends of the number line") {
     }
 }
 
+TEST_CASE("swish of minus infinity is the limit, on either side of zero for alpha") {
+    const std::vector<float> x = {-kInf, kNaN, -3};
+    const auto of = [&](DType dtype, double alpha) {
+        const Tensor given_x = result_of(Op::Cast, {given(floats({3}, x))}, {{"to", static_cast<int64_t>(dtype)}});
+        const Tensor y = result_of(Op::Swish, {given(given_x)}, {{"alpha", alpha}});
+        return values_of(result_of(Op::Cast, {given(y)}, {{"to", static_cast<int64_t>(DType::F32)}}));
+    };
+    for (const DType dtype : {DType::F32, DType::F16, DType::F64}) {
+        CAPTURE(dtype_name(dtype));
+        CHECK(of(dtype, 1)[0] == 0);
+        CHECK(of(dtype, -0.5)[0] == -kInf);
+        CHECK(std::isnan(of(dtype, -0.5)[1]));
+        CHECK(std::abs(of(dtype, -0.5)[2] + 3 / (1 + std::exp(-1.5F))) < 1e-3F);
+    }
+}
+
 TEST_CASE("integers have signs, magnitudes and opposites") {
     const Operand x = given(tensor_of<int8_t>(DType::I8, {4}, {-128, -3, 0, 127}));
     CHECK(elements_of<int8_t>(result_of(Op::Abs, {x})) == std::vector<int8_t>{-128, 3, 0, 127});
