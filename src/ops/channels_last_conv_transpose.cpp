@@ -157,7 +157,7 @@ Status infer_transposed(InferContext& context) {
         if (!source.known()) continue;
         if (source.size > (int64_t{1} << 30)) return context.fail("an axis of ", source.size, " values");
         const int64_t size = source.size == 0 ? 0 : problem.output_size(axis, source.size);
-        if (size < 1 && source.size != 0) return context.fail("nothing is left of spatial axis ", axis);
+        if (size < 0) return context.fail("nothing is left of spatial axis ", axis);
         dims[axis + 1] = {.size = size};
     }
     context.set_output(0, DType::F32, std::move(dims));

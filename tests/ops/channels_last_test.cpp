@@ -322,4 +322,15 @@ TEST_CASE("transposed convolutions with results that no tap reaches are refused"
     CHECK(run_op(Op::ChannelsLastConvTranspose, {x, weight}, attributes).status().code() == StatusCode::InvalidModel);
 }
 
+TEST_CASE("a transposed convolution may be cut down to nothing, but not below") {
+    const Operand x = given(floats({1, 1, 1}, {2}));
+    const Operand weight = constant(floats({1, 1, 1}, {3}));
+    const auto cut = [&](int64_t begin, int64_t end) {
+        return run_op(Op::ChannelsLastConvTranspose, {x, weight}, {{"pads", std::vector<int64_t>{begin, end}}});
+    };
+    REQUIRE(cut(1, 0).ok());
+    CHECK(cut(1, 0)->at(0).shape() == Shape{1, 0, 1});
+    CHECK(cut(1, 1).status().code() == StatusCode::InvalidModel);
+}
+
 }  // namespace quoin::test
