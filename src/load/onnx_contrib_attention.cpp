@@ -51,13 +51,22 @@ Result<ValueId> key_mask(NodeDraft& draft, ValueId mask, ValueId batch, ValueId 
     if (!rank) return draft.unsupported("how many dimensions the mask has must be known when the model is loaded");
     switch (*rank) {
         case 1: {
-            // Ends [B], or ends and starts [2 * B]: zeros stand in for starts that are not there.
+            // Ends [B], ends and starts [2 * B], or ends and where packed queries and keys begin [3 * B + 2]: zeros
+            // stand in for starts that are not there.
+            const ValueId length = shape_of(draft, mask, 0, 1);
+            const ValueId twice = draft.add(Op::Add, {batch, batch});
+            const ValueId packed = draft.add(Op::Add, {draft.add(Op::Add, {twice, batch}), draft.constant_of({2})});
+            const auto is = [&](ValueId wanted) { return draft.add(Op::Equal, {length, wanted}); };
+            const ValueId has_starts = is(twice);
+            const ValueId known = draft.add(Op::Or, {draft.add(Op::Or, {is(batch), has_starts}), is(packed)});
+            // Any other length is no shape of the mask, which the Reshape says.
+            const ValueId wanted = draft.add(Op::Where, {known, length, packed});
+            const ValueId checked = draft.add(Op::Reshape, {cast(draft, mask, DType::I64), wanted});
             const ValueId zeros =
                 draft.add(Op::ConstantOfShape, {batch}, {{"value", tensor_of(std::vector<int64_t>{0})}});
-            const ValueId all = concat(draft, {cast(draft, mask, DType::I64), zeros}, 0);
-            const ValueId twice = draft.add(Op::Add, {batch, batch});
+            const ValueId all = concat(draft, {checked, zeros}, 0);
             const ValueId ends = draft.add(Op::Slice, {all, draft.constant_of({0}), batch});
-            const ValueId starts = draft.add(Op::Slice, {all, batch, twice});
+            const ValueId starts = draft.add(Op::Where, {has_starts, draft.add(Op::Slice, {all, batch, twice}), zeros});
             const ValueId keys = counting(draft, total);
             const ValueId before = draft.add(Op::Less, {keys, unsqueeze(draft, ends, {1})});
             const ValueId after = draft.add(Op::GreaterOrEqual, {keys, unsqueeze(draft, starts, {1})});

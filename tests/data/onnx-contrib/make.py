@@ -187,6 +187,8 @@ write("attention_ends", "Attention", merged + [("mask", np.array([3, 2], np.int3
       free={**lengths, "mask": ["batch"]})
 write("attention_ends_and_starts", "Attention", merged + [("mask", np.array([3, 3, 0, 1], np.int32))], Y, ["w", "b"],
       num_heads=2)
+write("attention_ends_packed", "Attention", merged + [("mask", np.array([3, 2, 0, 3, 5, 0, 3, 5], np.int32))], Y,
+      ["w", "b"], num_heads=2, free={**lengths, "mask": ["of lengths"]})
 write("attention_mask", "Attention", merged + [("mask", np.array([[1, 1, 0], [0, 1, 1]], np.int32))], Y, ["w", "b"],
       num_heads=2)
 write("attention_mask_of_tokens", "Attention", merged + [("mask", random.integers(0, 2, (2, 3, 3)).astype(np.int32))], Y,
