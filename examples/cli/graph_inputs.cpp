@@ -117,7 +117,7 @@ quoin::Tensor filled(const quoin::ValueInfo& info, const std::vector<int64_t>& d
 quoin::Tensor parse(const quoin::ValueInfo& info, const std::string& value, uint64_t seed) {
     const std::string what = std::string("--input ") + info.name;
     const bool is_file = value.size() > 4 && value.compare(value.size() - 4, 4, ".npy") == 0;
-    if (is_file || std::filesystem::is_regular_file(value)) return read_npy(value);
+    if (is_file || std::filesystem::is_regular_file(value)) return read_npy(value, info.dtype);
     const size_t colon = std::min(value.find(':'), value.size());
     std::optional<double> constant;
     if (colon < value.size()) constant = parse_fill(value.substr(colon + 1), what);
@@ -184,6 +184,10 @@ GraphInputs::GraphInputs(const quoin::Model& model, const std::vector<std::strin
     for (size_t index = 0; index < model.input_count(); ++index) {
         const quoin::ValueInfo info = model.input_info(index);
         if (given[index] || info.optional != 0 || info.has_default != 0) continue;
+        if (info.kind == QUOIN_VALUE_SEQUENCE) {
+            throw UsageError(std::string("input ") + info.name + " is " + describe_value(info) + ": give --input " +
+                             info.name + "=VALUE for each of its elements, in their order");
+        }
         const std::string missing = std::string("input ") + info.name + " is " + describe_value(info) +
                                     ": give --input " + info.name + "=" + (info.rank < 0 ? "DIMS" : "");
         if (info.kind != QUOIN_VALUE_TENSOR || info.rank < 0) throw UsageError(missing);
@@ -196,6 +200,7 @@ GraphInputs::GraphInputs(const quoin::Model& model, const std::vector<std::strin
         }
         add(model, index, filled(info, dims, std::nullopt, seed + index));
     }
+    gather_sequences(model);
 }
 
 void GraphInputs::add(const quoin::Model& model, size_t index, quoin::Tensor tensor) {
@@ -206,4 +211,23 @@ void GraphInputs::add(const quoin::Model& model, size_t index, quoin::Tensor ten
 
 void GraphInputs::set_on(quoin::Session& session) const {
     for (const auto& [index, tensor] : tensors_) session.set_input(index, tensor);
+    for (const auto& [index, sequence] : sequences_) session.set_input(index, sequence);
+}
+
+// Out of the tensors that were given for one input, its sequence.
+void GraphInputs::gather_sequences(const quoin::Model& model) {
+    for (size_t index = 0; index < model.input_count(); ++index) {
+        const quoin::ValueInfo info = model.input_info(index);
+        if (info.kind != QUOIN_VALUE_SEQUENCE) continue;
+        std::vector<const quoin::Tensor*> elements;
+        for (const auto& [input, tensor] : tensors_) {
+            if (input == index) elements.push_back(&tensor);
+        }
+        if (elements.empty()) continue;
+        sequences_.emplace_back(index, quoin::Value::sequence(elements[0]->dtype(), elements));
+    }
+    const auto is_element = [&](const auto& given) {
+        return model.input_info(given.first).kind == QUOIN_VALUE_SEQUENCE;
+    };
+    tensors_.erase(std::remove_if(tensors_.begin(), tensors_.end(), is_element), tensors_.end());
 }

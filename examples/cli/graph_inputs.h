@@ -14,8 +14,8 @@ class GraphInputs {
 public:
     // Each spec is NAME=VALUE. VALUE is a .npy file, the dims of a tensor that is filled with VALUE or, without it,
     // with zeros for whole numbers and random numbers in [0, 1) for others, or, for an input of rank 0, the number
-    // itself. What is not given is filled likewise where all its dims are known. Throws UsageError that names the
-    // input.
+    // itself. Several of one name are the elements of a sequence, in their order. What is not given is filled likewise
+    // where all its dims are known. Throws UsageError that names the input.
     GraphInputs(const quoin::Model& model, const std::vector<std::string>& specs, uint64_t seed);
 
     void set_on(quoin::Session& session) const;
@@ -24,8 +24,10 @@ public:
 
 private:
     void add(const quoin::Model& model, size_t index, quoin::Tensor tensor);
+    void gather_sequences(const quoin::Model& model);
 
     std::vector<std::pair<size_t, quoin::Tensor>> tensors_;
+    std::vector<std::pair<size_t, quoin::Value>> sequences_;
     std::vector<std::string> descriptions_;
 };
 

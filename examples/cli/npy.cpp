@@ -39,6 +39,31 @@ constexpr std::array<ElementType, 12> kTypes = {{
     {QUOIN_DTYPE_BOOL, "|b1", 1},
 }};
 
+// NumPy has no types for these: each element is a byte in the file, as it also is in arrays of ml_dtypes.
+struct SmallType {
+    int32_t dtype;
+    unsigned bits;
+    bool is_signed;
+};
+constexpr std::array<SmallType, 10> kSmallTypes = {{
+    {QUOIN_DTYPE_F8E4M3FN, 8, false},
+    {QUOIN_DTYPE_F8E4M3FNUZ, 8, false},
+    {QUOIN_DTYPE_F8E5M2, 8, false},
+    {QUOIN_DTYPE_F8E5M2FNUZ, 8, false},
+    {QUOIN_DTYPE_F8E8M0, 8, false},
+    {QUOIN_DTYPE_F4E2M1, 4, false},
+    {QUOIN_DTYPE_U4, 4, false},
+    {QUOIN_DTYPE_I4, 4, true},
+    {QUOIN_DTYPE_U2, 2, false},
+    {QUOIN_DTYPE_I2, 2, true},
+}};
+
+const SmallType* find_small(int32_t dtype) {
+    const auto* const found = std::find_if(kSmallTypes.begin(), kSmallTypes.end(),
+                                           [dtype](const SmallType& each) { return each.dtype == dtype; });
+    return found == kSmallTypes.end() ? nullptr : found;
+}
+
 size_t count_of(const std::vector<int64_t>& dims) {
     size_t count = 1;
     for (const int64_t dim : dims) count *= static_cast<size_t>(dim);
@@ -46,14 +71,15 @@ size_t count_of(const std::vector<int64_t>& dims) {
 }
 
 void write_strings(const std::string& path, const quoin::TensorView& tensor) {
-    const size_t count = count_of(tensor.dims());
+    const std::vector<int64_t> dims = tensor.dims();
+    const size_t count = count_of(dims);
     std::vector<std::u32string> texts;
     size_t longest = 1;  // NumPy has no type for no characters
     for (size_t index = 0; index < count; ++index) {
         texts.push_back(to_utf32(tensor.string(index)));
         longest = std::max(longest, texts.back().size());
     }
-    NpyWriter file(path, "<U" + std::to_string(longest), tensor.dims());
+    NpyWriter file(path, "<U" + std::to_string(longest), dims);
     for (std::u32string& text : texts) {
         text.resize(longest);
         file.write(static_cast<const void*>(text.data()), longest * sizeof(char32_t));
@@ -71,6 +97,37 @@ void write_bf16(const std::string& path, const quoin::TensorView& tensor) {
     NpyWriter file(path, "<f4", tensor.dims());
     file.write(values.data(), values.size());
     file.finish();
+}
+
+// The first element is in the lowest bits.
+void write_small(const std::string& path, const quoin::TensorView& tensor, const SmallType& type) {
+    const auto* const packed = tensor.data_as<uint8_t>();
+    const size_t each_byte = 8 / type.bits;
+    const unsigned mask = (1U << type.bits) - 1;
+    const std::vector<int64_t> dims = tensor.dims();
+    std::vector<uint8_t> values(count_of(dims));
+    for (size_t index = 0; index < values.size(); ++index) {
+        const size_t shift = index % each_byte * type.bits;
+        const unsigned value = static_cast<unsigned>(packed[index / each_byte]) >> shift & mask;
+        const bool negative = type.is_signed && (value >> (type.bits - 1)) != 0;
+        values[index] = static_cast<uint8_t>(negative ? value | ~mask : value);
+    }
+    NpyWriter file(path, type.is_signed ? "|i1" : "|u1", dims);
+    file.write(static_cast<const void*>(values.data()), values.size());
+    file.finish();
+}
+
+quoin::Tensor pack_small(std::string_view bytes, const std::vector<int64_t>& dims, const SmallType& type) {
+    quoin::Tensor tensor(type.dtype, dims);
+    const size_t each_byte = 8 / type.bits;
+    const unsigned mask = (1U << type.bits) - 1;
+    auto* const packed = tensor.data_as<uint8_t>();
+    if (tensor.byte_size() > 0) std::memset(packed, 0, tensor.byte_size());
+    for (size_t index = 0; index < bytes.size(); ++index) {
+        const unsigned value = static_cast<unsigned char>(bytes[index]) & mask;
+        packed[index / each_byte] |= static_cast<uint8_t>(value << (index % each_byte * type.bits));
+    }
+    return tensor;
 }
 
 [[noreturn]] void refuse(const std::string& path, const std::string& what) {
@@ -149,19 +206,18 @@ void write_npy(const std::string& path, const quoin::TensorView& tensor) {
     const int32_t dtype = tensor.dtype();
     if (dtype == QUOIN_DTYPE_STRING) return write_strings(path, tensor);
     if (dtype == QUOIN_DTYPE_BF16) return write_bf16(path, tensor);
+    if (const SmallType* const small = find_small(dtype)) return write_small(path, tensor, *small);
     const auto* const type =
         std::find_if(kTypes.begin(), kTypes.end(), [dtype](const ElementType& each) { return each.dtype == dtype; });
-    std::string_view name = type == kTypes.end() ? std::string_view() : type->name;
-    if (name.empty() && tensor.byte_size() == count_of(tensor.dims())) name = "|u1";
-    if (name.empty()) {
+    if (type == kTypes.end()) {
         throw std::runtime_error("cannot write '" + path + "': NumPy has no type for " + quoin_dtype_name(dtype));
     }
-    NpyWriter file(path, name, tensor.dims());
+    NpyWriter file(path, type->name, tensor.dims());
     file.write(tensor.data(), tensor.byte_size());
     file.finish();
 }
 
-quoin::Tensor read_npy(const std::string& path) {
+quoin::Tensor read_npy(const std::string& path, int32_t dtype) {
     std::ifstream file(path, std::ios::binary);
     if (!file) throw std::runtime_error("cannot read '" + path + "': " + std::strerror(errno));
     const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -190,8 +246,17 @@ quoin::Tensor read_npy(const std::string& path) {
         for (size_t at = 0; at < data.size(); at += size) texts.push_back(from_utf32(data.substr(at, size)));
         return quoin::Tensor::strings(texts, dims);
     }
-    const auto* const known =
-        std::find_if(kTypes.begin(), kTypes.end(), [&type](const ElementType& each) { return each.name == type; });
+    const bool opaque = type.size() == 3 && type[1] == 'V';  // a type of somebody else
+    const bool is_byte = type == "|u1" || type == "|i1" || type == "<f1" || (opaque && type[2] == '1');
+    if (const SmallType* const small = find_small(dtype); small != nullptr && is_byte) {
+        if (data.size() != count_of(dims)) refuse(path, "holds more or fewer elements than its shape says");
+        return pack_small(data, dims, *small);
+    }
+    const ElementType bf16{QUOIN_DTYPE_BF16, type, 2};
+    const bool is_bf16 = dtype == QUOIN_DTYPE_BF16 && (type == "<u2" || (opaque && type[2] == '2'));
+    const auto* const known = is_bf16 ? &bf16
+                                      : std::find_if(kTypes.begin(), kTypes.end(),
+                                                     [&type](const ElementType& each) { return each.name == type; });
     if (known == kTypes.end()) refuse(path, "holds elements of the type " + type + ", which cannot be read");
     quoin::Tensor tensor(known->dtype, dims);
     if (tensor.byte_size() != data.size()) refuse(path, "holds more or fewer elements than its shape says");

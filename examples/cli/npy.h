@@ -30,9 +30,10 @@ private:
     bool finished_ = false;
 };
 
-// Any tensor whose elements NumPy has a type for. bf16 is written as f32, which holds it exactly, 8-bit floats as the
-// bytes they are. Throws std::runtime_error for those of less than a byte.
+// Any tensor. bf16 is written as f32, which holds it exactly, floats of 8 bits and less as the bytes they are, integers
+// of less than 8 bits as bytes. Throws std::runtime_error for block formats.
 void write_npy(const std::string& path, const quoin::TensorView& tensor);
-// The tensor in a file. Throws std::runtime_error that says what the file has and what is wanted: rows last, little
-// endian, numbers, bool or text.
-quoin::Tensor read_npy(const std::string& path);
+// The tensor in a file. Where a tensor of `dtype` is wanted that NumPy has no type for, elements of as many bytes are
+// taken for such: arrays of ml_dtypes and those that write_npy() writes. Throws std::runtime_error that says what the
+// file has and what is wanted: rows last, little endian, numbers, bool or text.
+quoin::Tensor read_npy(const std::string& path, int32_t dtype = QUOIN_DTYPE_UNDEFINED);

@@ -17,7 +17,8 @@ constexpr std::string_view kUsage =
 constexpr std::string_view kDescription =
     "Runs a model on the given inputs and prints what comes out. An input is a .npy file, or dims such as\n"
     "1x3x224x224, which are filled with random numbers (whole numbers: zeros) or, with 1x16:2, with a number;\n"
-    "an input of rank 0 is the number itself. Inputs of known shape may be left out.";
+    "an input of rank 0 is the number itself; a sequence takes one --input for each element. Inputs of known shape\n"
+    "may be left out.";
 
 // A name of a tensor as a name of a file, on every system.
 std::string as_file_name(std::string_view name) {

@@ -23,6 +23,77 @@ def write_npy(path, descr, shape, data):
     Path(path).write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data)
 
 
+def field(number, value):
+    """A field of a protocol-buffer message: a number below 128, text or a message."""
+    if isinstance(value, int):
+        return bytes([number << 3, value])
+    data = value.encode() if isinstance(value, str) else value
+    return bytes([number << 3 | 2, len(data)]) + data
+
+
+def identity_model(path, dtype, dims):
+    """y = x, elements of this number of ONNX."""
+    def value(name):
+        shape = b"".join(field(1, field(1, dim)) for dim in dims)
+        return field(1, name) + field(2, field(1, field(1, dtype) + field(2, shape)))
+    node = field(1, "x") + field(2, "y") + field(4, "Identity")
+    graph = field(1, node) + field(2, "g") + field(11, value("x")) + field(12, value("y"))
+    Path(path).write_bytes(field(1, 10) + field(7, graph) + field(8, field(1, "") + field(2, 21)))
+
+
+def sum_model(path):
+    """y = the sum of the tensors of the sequence q."""
+    def tensor(name, dims):
+        return field(1, name) + field(2, tensor_type(dims))
+
+    def tensor_type(dims):
+        return field(1, field(1, 1) + field(2, b"".join(field(1, field(1, dim)) for dim in dims)))
+    attributes = b"".join(field(5, field(1, name) + field(3, value) + bytes([20 << 3 & 127 | 128, 1, 2]))
+                          for name, value in [("axis", 0), ("new_axis", 1)])
+    nodes = [field(1, "q") + field(2, "all") + field(4, "ConcatFromSequence") + attributes,
+             field(1, "all") + field(1, "axes") + field(2, "y") + field(4, "ReduceSum")]
+    axes = field(1, 1) + field(2, 7) + field(8, "axes") + field(9, bytes(8))
+    sequence = field(1, "q") + field(2, field(4, field(1, tensor_type((1, 2)))))
+    graph = b"".join(field(1, node) for node in nodes) + field(2, "g") + field(5, axes) + field(11, sequence) + \
+        field(12, tensor("y", (1, 1, 2)))
+    Path(path).write_bytes(field(1, 8) + bytes([7 << 3 | 2, len(graph) & 127 | 128, len(graph) >> 7]) + graph +
+                           field(8, field(1, "") + field(2, 13)))
+
+
+class Sequences(ToolTest):
+    def test_a_sequence_takes_an_input_for_each_element(self):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            sum_model(folder / "sum.onnx")
+            write_npy(folder / "x.npy", "<f4", (1, 2), struct.pack("<ff", 5, 7))
+            self.succeed("run", "--model", folder / "sum.onnx", "--input", f"q={folder / 'x.npy'}", "--input",
+                         "q=1x2:2", "--input", "q=1x2:4", "--output-dir", folder)
+            self.assertEqual(read_npy(folder / "y.npy")[1].tolist(), [11, 13])
+            self.fail_with(2, "run", "--model", folder / "sum.onnx", says="for each of its elements")
+
+
+class SmallElements(ToolTest):
+    def test_elements_that_numpy_does_not_know_are_bytes(self):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            cases = [(17, "<V1", [0x38, 0x7F, 0x80], "|u1"), (19, "<f1", [1, 2, 250], "|u1"),
+                     (22, "<V1", [7, 0xF8, 0xFF], "|i1"), (21, "|u1", [15, 0, 9], "|u1"), (26, "|i1", [1, 0xFE, 0], "|i1")]
+            for dtype, descr, elements, written in cases:
+                with self.subTest(dtype=dtype, descr=descr):
+                    identity_model(folder / "model.onnx", dtype, (1, 3))
+                    write_npy(folder / "x.npy", descr, (1, 3), bytes(elements))
+                    self.succeed("run", "--model", folder / "model.onnx", "--input", f"x={folder / 'x.npy'}",
+                                 "--output-dir", folder)
+                    result = (folder / "y.npy").read_bytes()
+                    self.assertIn(f"'descr': '{written}'".encode(), result)
+                    self.assertEqual(result[-3:], bytes(elements))
+            identity_model(folder / "model.onnx", 16, (1, 2))
+            write_npy(folder / "x.npy", "<V2", (1, 2), struct.pack("<HH", 0x3F80, 0xC000))
+            self.succeed("run", "--model", folder / "model.onnx", "--input", f"x={folder / 'x.npy'}", "--output-dir",
+                         folder)
+            self.assertEqual(read_npy(folder / "y.npy"), ((1, 2), array.array("f", [1, -2])))
+
+
 @needs_models
 class Run(ToolTest):
     def setUp(self):
