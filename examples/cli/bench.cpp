@@ -15,14 +15,16 @@ constexpr std::string_view kUsage =
     "quoin bench [--model FILE] [--prompt-tokens N] [--generate-tokens N] [--input NAME=DIMS ...] [--json]";
 constexpr std::string_view kDescription =
     "Measures loading, reading a prompt (prefill) and generating (decode), and what the machine can do at\n"
-    "most in the same run. The fraction of the limit is, for prefill, operations per second / peak of the\n"
-    "arithmetic in use; for decode, bytes of weights and KV cache read per second / DRAM bandwidth. A model\n"
-    "that fits into the caches can exceed the latter. Of a model that is no language model it measures loading\n"
-    "and running on the inputs given.";
+    "most in the same run. The fraction of the limit is, for prefill, operations of the matrices per second /\n"
+    "peak of the arithmetic in use, and once more with those of attention counted, as if done in f32 at its\n"
+    "peak; for decode, bytes of weights and KV cache read per second / DRAM bandwidth. A model that fits into\n"
+    "the caches can exceed the latter. Of a model that is no language model it measures loading and running on\n"
+    "the inputs given.";
 
 struct Speed {
     double tokens_per_s = 0;
     double fraction_of_limit = 0;
+    double fraction_with_attention = 0;  // the same with the prompt's attention counted
 };
 
 struct Report {
@@ -98,6 +100,20 @@ std::vector<Sample> measure_speeds(const quoin::Context& context, const Settings
     return samples;
 }
 
+// Multiply-adds of scores and weighted sums for a prompt: every token meets all before it and itself.
+double attention_multiply_adds(const quoin::Model& model, const quoin::ModelFacts& facts, int64_t tokens) {
+    if (facts.architecture == nullptr) return 0;
+    const std::string prefix = std::string(facts.architecture) + ".attention.";
+    const auto number = [&](const char* key) -> double {
+        const auto value = model.metadata(prefix + key);
+        return value ? static_cast<double>(value->integer) : 0;
+    };
+    const double own = number("key_length");
+    const double width = own > 0 ? own * number("head_count") : static_cast<double>(facts.embedding_length);
+    const auto count = static_cast<double>(tokens);
+    return static_cast<double>(facts.layers) * 2 * width * count * (count + 1) / 2;
+}
+
 template <class Function>
 double median_of(const std::vector<Sample>& samples, Function function) {
     std::vector<double> values;
@@ -105,7 +121,8 @@ double median_of(const std::vector<Sample>& samples, Function function) {
     return median(values);
 }
 
-void compare_with_limits(const std::vector<Sample>& samples, const Settings& settings, Report& report) {
+void compare_with_limits(const std::vector<Sample>& samples, const Settings& settings, const quoin::Model& model,
+                         Report& report) {
     report.prefill.tokens_per_s = median_of(samples, [](const Sample& sample) { return sample.prefill; });
     report.decode.tokens_per_s = median_of(samples, [](const Sample& sample) { return sample.decode; });
     for (const auto limit : {&quoin::Limits::dram_bytes_per_second, &quoin::Limits::int8_operations_per_second,
@@ -116,6 +133,15 @@ void compare_with_limits(const std::vector<Sample>& samples, const Settings& set
     const double operations = 2.0 * static_cast<double>(report.facts.prompt_multiply_adds);
     report.prefill.fraction_of_limit = median_of(samples, [&](const Sample& sample) {
         return fraction(sample.prefill * operations, peak_of(sample.limits, report.facts.prompt_arithmetic));
+    });
+
+    const double attention = 2 * attention_multiply_adds(model, report.facts, settings.prompt_tokens);
+    report.prefill.fraction_with_attention = median_of(samples, [&](const Sample& sample) {
+        const auto tokens = static_cast<double>(settings.prompt_tokens);
+        const double peak = peak_of(sample.limits, report.facts.prompt_arithmetic);
+        const double peak_f32 = sample.limits.f32_operations_per_second;
+        if (peak <= 0 || peak_f32 <= 0) return 0.0;
+        return (tokens * operations / peak + attention / peak_f32) / (tokens / sample.prefill);
     });
 
     // Each generated token reads the keys and values of all before it: on average those of the prompt and half the
@@ -140,7 +166,9 @@ void print_json(const Report& report, const Settings& settings, const Setup& set
     limits.add("bf16_tflops", report.limits.bf16_operations_per_second / 1e12);
 
     JsonObject object;
-    object.add("limits", limits).add("prefill", speed(report.prefill)).add("decode", speed(report.decode));
+    JsonObject prefill = speed(report.prefill);
+    prefill.add("fraction_with_attention", report.prefill.fraction_with_attention);
+    object.add("limits", limits).add("prefill", prefill).add("decode", speed(report.decode));
     object.add("load_s", report.load_s).add("peak_rss_bytes", report.peak_rss_bytes);
     object.add("isa", runtime.isa()).add("threads", runtime.threads());
     object.add("prompt_tokens", settings.prompt_tokens).add("generate_tokens", settings.generate_tokens);
@@ -161,8 +189,8 @@ void print_table(const Report& report, const Settings& settings, const Setup& se
         "%s, %d threads, %s\n"
         "limits of the machine: DRAM %.1f GB/s, int8 %.2f TOPS, f32 %.3f TFLOPS, bf16 %.3f TFLOPS\n"
         "\n"
-        "               tokens/s   of the limit\n"
-        "prefill %5lld  %9.1f   %12.3f\n"
+        "               tokens/s   of the limit   with attention counted\n"
+        "prefill %5lld  %9.1f   %12.3f   %22.3f\n"
         "decode  %5lld  %9.1f   %12.3f\n"
         "\n"
         "loaded in %.2f s, peak memory %.1f MB, weights %.1f MB\n",
@@ -170,9 +198,9 @@ void print_table(const Report& report, const Settings& settings, const Setup& se
         report.limits.dram_bytes_per_second / 1e9, report.limits.int8_operations_per_second / 1e12,
         report.limits.f32_operations_per_second / 1e12, report.limits.bf16_operations_per_second / 1e12,
         static_cast<long long>(settings.prompt_tokens), report.prefill.tokens_per_s, report.prefill.fraction_of_limit,
-        static_cast<long long>(settings.generate_tokens), report.decode.tokens_per_s, report.decode.fraction_of_limit,
-        report.load_s, static_cast<double>(report.peak_rss_bytes) / 1e6,
-        static_cast<double>(report.facts.memory_bytes) / 1e6);
+        report.prefill.fraction_with_attention, static_cast<long long>(settings.generate_tokens),
+        report.decode.tokens_per_s, report.decode.fraction_of_limit, report.load_s,
+        static_cast<double>(report.peak_rss_bytes) / 1e6, static_cast<double>(report.facts.memory_bytes) / 1e6);
     write_output("model: " + setup.model_name() + "\n");
     write_output(std::string_view(text, std::min(static_cast<size_t>(std::max(length, 0)), sizeof(text) - 1)));
 }
@@ -211,7 +239,7 @@ int run_bench(const std::vector<std::string>& arguments) {
     const quoin::Context context(model, setup.context_options(settings.prompt_tokens + settings.generate_tokens + 1));
     const std::vector<Sample> samples = measure_speeds(context, settings, setup, runtime, report);
     report.metrics = context.metrics();
-    compare_with_limits(samples, settings, report);
+    compare_with_limits(samples, settings, model, report);
     if (settings.json) {
         print_json(report, settings, setup, runtime);
     } else {
