@@ -154,7 +154,7 @@ def write_bert_base(path, layers=12, width=768, heads=12, inner=3072, vocabulary
     b.save(path, [("input_ids", integer, [1, tokens]), ("attention_mask", integer, [1, tokens])], x)
 
 
-def write_int4_layers(path, layers=15, width=2048, inner=5632, block=32):
+def write_int4_layers(path, layers=15, width=2048, inner=5632, block=32, accuracy_level=0):
     """The three largest matrices of each layer of a 1.1 B llama, in 4 bits: 204 MB of codes."""
     b = Builder()
     x = "x"
@@ -164,8 +164,13 @@ def write_int4_layers(path, layers=15, width=2048, inner=5632, block=32):
             codes = b.constant(b.random.integers(0, 256, (columns_out, blocks, block // 2), U8))
             scales = b.random.uniform(0.5, 1.5, (columns_out, blocks)) / math.sqrt(21 * columns_in)
             x = b.node("MatMulNBits", x, codes, b.constant(scales.astype(F32)), domain="com.microsoft", K=columns_in,
-                       N=columns_out, bits=4, block_size=block)
+                       N=columns_out, bits=4, block_size=block, accuracy_level=accuracy_level)
     b.save(path, [("x", b.onnx.TensorProto.FLOAT, ["tokens", width])], x)
+
+
+def write_int4_layers_int8(path):
+    """The same where the model allows both to round activations to 8 bits."""
+    write_int4_layers(path, accuracy_level=4)
 
 
 MODELS = {
@@ -175,6 +180,8 @@ MODELS = {
                                                       "attention_mask": ((1, BERT_TOKENS), I64, 1)}),
     "int4 layers, 1 token": (write_int4_layers, {"x": (1, 2048)}),
     "int4 layers, 128 tokens": (write_int4_layers, {"x": (128, 2048)}),
+    "int4 layers, accuracy_level 4, 1 token": (write_int4_layers_int8, {"x": (1, 2048)}),
+    "int4 layers, accuracy_level 4, 128 tokens": (write_int4_layers_int8, {"x": (128, 2048)}),
     "version-RFB-640": ("vision-ultraface/version-RFB-640.onnx", {"input": (1, 3, 480, 640)}),
     "yolox_nano": ("vision-yolox-nano/yolox_nano.onnx", {"images": (1, 3, 416, 416)}),
     "super_resolution": ("vision-superres/super_resolution.onnx", {"input": (1, 1, 224, 224)}),

@@ -247,9 +247,12 @@ Status matmul_of_bits(NodeDraft& draft) {
         operands.push_back(*zero_points);
     }
     // Without zero points, the middle of the range.
-    const ValueId weight = draft.add(
-        Op::DequantizeBlocks, std::move(operands),
-        {{"block_size", matrix.block}, {"columns", matrix.columns}, {"zero_point", int64_t{1} << (matrix.bits - 1)}});
+    std::vector<std::pair<std::string, Attribute>> attributes{
+        {"block_size", matrix.block}, {"columns", matrix.columns}, {"zero_point", int64_t{1} << (matrix.bits - 1)}};
+    // Activations may be rounded to 8 bits; other levels ask for more than that.
+    constexpr int64_t kBytes = 4;
+    if (draft.integer("accuracy_level", 0) == kBytes) attributes.emplace_back("byte_activations", int64_t{1});
+    const ValueId weight = draft.add(Op::DequantizeBlocks, std::move(operands), std::move(attributes));
     // Halves are widened, multiplied in f32 and rounded once.
     const DType dtype = draft.dtype(scales);
     const auto cast = [&](ValueId value, DType to) {

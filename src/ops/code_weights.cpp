@@ -1,12 +1,14 @@
 // DequantizeBlocks (quoin).
 //
 // DequantizeBlocks(codes [..., K'], scales [..., K' / block], zero points [..., K' / block]?)
-//   {block_size, columns, zero_point = 0, bits, transposed = 0}
+//   {block_size, columns, zero_point = 0, bits, transposed = 0, byte_activations = 0, format}
 // -> f32 [..., columns]: (code - zero point) * scale, the first `columns` of every row; the last block may be short.
 // Codes are of 2, 4 or 8 bits, signed or not; `bits` 2 or 4 says that bytes (u8, i8) hold several, the first in the
 // lowest bits. Zero points have the type of the scales (f32, f16, bf16) where codes are unsigned, or are bytes: u8, i8
 // for signed codes. Without them all are `zero_point`. Where `transposed`, all operands are matrices with rows and
 // columns exchanged: [K', N], [K' / block, N].
+// `byte_activations`: products may round what they multiply with the result to 8 bits. Where they do, `format` is the
+// block format (the number of a DType) of the panels that stand for it.
 // Of constants that products read, Linear takes the codes as they are (pack_codes); rows of a table are gathered and
 // then dequantised.
 #include "ops/code_weights.h"
@@ -15,6 +17,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "ops/code_formats.h"
 #include "ops/code_matrix.h"
 #include "ops/infer_rules.h"
 #include "ops/op_kernel.h"
@@ -230,6 +233,10 @@ private:
 
 }  // namespace
 
+DType chosen_format(const Node& node) {
+    return dtype_from_number(static_cast<uint32_t>(node.integer("format", 0))).value_or(DType::Undefined);
+}
+
 bool packs_codes(DType codes, DType scales, int64_t block, int64_t columns) {
     return unsigned_codes(codes) != DType::Undefined && is_scale(scales) && block > 0 && columns > 0 &&
            panel_block(block, columns) != 0;
@@ -238,6 +245,9 @@ bool packs_codes(DType codes, DType scales, int64_t block, int64_t columns) {
 Result<size_t> packed_code_bytes(const Graph& graph, const Node& node) {
     QUOIN_ASSIGN_OR_RETURN(const CodeOperands operands, operands_of(graph, node));
     const CodeMatrix matrix = matrix_of(node, operands.codes->shape(), operands.codes->dtype());
+    if (const DType format = chosen_format(node); format != DType::Undefined) {
+        return static_cast<size_t>(panel_count(matrix.rows()) * panel_bytes(format, matrix.columns()));
+    }
     if (!packs_codes(matrix.packed_dtype(), operands.scales->dtype(), matrix.block(), matrix.columns())) {
         return error(StatusCode::Unsupported, "node '", node.name, "': no matrix kernel for ",
                      dtype_name(matrix.packed_dtype()), " in blocks of ", matrix.block());
@@ -248,6 +258,9 @@ Result<size_t> packed_code_bytes(const Graph& graph, const Node& node) {
 
 Result<Constant> pack_codes(const Runtime& runtime, const Graph& graph, const Node& node,
                             std::shared_ptr<std::byte> place) {
+    if (const DType format = chosen_format(node); format != DType::Undefined) {
+        return pack_codes_in_format(runtime, graph, node, format, std::move(place));
+    }
     QUOIN_ASSIGN_OR_RETURN(const CodeOperands operands, operands_of(graph, node));
     const CodeMatrix matrix = matrix_of(node, operands.codes->shape(), operands.codes->dtype());
     const CodeBlocks form = form_of(matrix, operands);

@@ -15,6 +15,9 @@ namespace quoin {
 // Whether Linear can read rows of `columns` elements of this type in blocks of `block`, each with a scale of its own.
 bool packs_codes(DType codes, DType scales, int64_t block, int64_t columns);
 
+// The block format in which a DequantizeBlocks node is packed; Undefined: as it is.
+DType chosen_format(const Node& node);
+
 // Bytes of what a DequantizeBlocks node makes, as panels (kernels/layout.h). Unsupported where Linear cannot read it.
 Result<size_t> packed_code_bytes(const Graph& graph, const Node& node);
 

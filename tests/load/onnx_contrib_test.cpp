@@ -56,6 +56,7 @@ TEST_CASE("4-bit weights stay as they are in the file") {
     CHECK(std::string_view(held.data(), held.size()) == packed);
     CHECK(dequantize->inputs.size() == 2);
     CHECK(dequantize->integer("zero_point", 0) == 8);
+    CHECK(dequantize->integer("byte_activations", 0) == 0);
 }
 
 TEST_CASE("what a com.microsoft operator asks for beyond the standard is refused by name") {
