@@ -188,6 +188,17 @@ void ycc_to_rgb(std::span<uint8_t> row) {
     }
 }
 
+// Cyan, magenta, yellow and black in place.
+void inks_to_rgb(std::span<uint8_t> row) {
+    for (size_t at = 0; at + 4 <= row.size(); at += 4) {
+        const int light = 255 - row[at + 3];
+        for (size_t ink = 0; ink < 3; ++ink) {
+            const int product = row[at + ink] * light + 128;
+            row[at + ink] = static_cast<uint8_t>(light - (((product >> 8) + product) >> 8));
+        }
+    }
+}
+
 }  // namespace
 
 Status read_jpeg2000(std::span<const uint8_t> file, PictureWriter& writer) {
@@ -224,11 +235,9 @@ Status read_jpeg2000(std::span<const uint8_t> file, PictureWriter& writer) {
         opj_end_decompress(codec.get(), stream.get()) == OPJ_FALSE) {
         return bad_picture(message);
     }
+    const bool inks = image->color_space == OPJ_CLRSPC_CMYK && image->numcomps == 4;
     // A palette may have made three components of one.
-    const size_t colours = image->numcomps >= 3 ? 3 : 1;
-    if (image->color_space == OPJ_CLRSPC_CMYK) {
-        return bad_picture("its kind of colours is not known");
-    }
+    const size_t colours = inks ? 4 : image->numcomps >= 3 ? 3 : 1;
     for (size_t colour = 0; colour < colours; ++colour) {
         const opj_image_comp_t& component = image->comps[colour];
         if (component.data == nullptr || component.w == 0 || component.h == 0 || component.dx == 0 ||
@@ -245,7 +254,8 @@ Status read_jpeg2000(std::span<const uint8_t> file, PictureWriter& writer) {
             continue;
         }
         if (image->color_space == OPJ_CLRSPC_SYCC) ycc_to_rgb(row);
-        writer.put_rgb(y, row.data());
+        if (inks) inks_to_rgb(row);
+        writer.put_rgb(y, row.data(), colours);
     }
     return {};
 }

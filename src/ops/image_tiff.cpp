@@ -37,6 +37,8 @@ const ForeignFunction<decltype(&::TIFFRGBAImageEnd)> TIFFRGBAImageEnd(library, "
 struct TiffFile {
     std::span<const uint8_t> bytes;
     uint64_t at = 0;
+    // The library goes on after some errors with what it has.
+    bool failed = false;
     char message[1024] = "it is malformed";
 };
 
@@ -56,13 +58,20 @@ toff_t seek(thandle_t handle, toff_t offset, int from) {
 }
 
 int keep_error(TIFF* /*tiff*/, void* handle, const char* /*module*/, const char* format, va_list arguments) {
-    auto& message = static_cast<TiffFile*>(handle)->message;
-    std::vsnprintf(message, sizeof(message), format, arguments);
+    auto& file = *static_cast<TiffFile*>(handle);
+    file.failed = true;
+    std::vsnprintf(file.message, sizeof(file.message), format, arguments);
     return 1;
 }
 
-int drop_warning(TIFF* /*tiff*/, void* /*handle*/, const char* /*module*/, const char* /*format*/, va_list /*list*/) {
-    return 1;
+// Dropped, but for the one about a palette that cannot be read: its indices would be taken for grey.
+int look_at_warning(TIFF* tiff, void* handle, const char* module, const char* format, va_list arguments) {
+    char text[256];
+    va_list copy;
+    va_copy(copy, arguments);
+    std::vsnprintf(text, sizeof(text), format, copy);
+    va_end(copy);
+    return std::strstr(text, "ColorMap") != nullptr ? keep_error(tiff, handle, module, format, arguments) : 1;
 }
 
 struct Closing {
@@ -77,7 +86,7 @@ OpenTiff open_tiff(TiffFile& file) {
     // The least that holds a strip which is a whole picture of four 16-bit channels.
     TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), PictureWriter::kMostPixels * 8);
     TIFFOpenOptionsSetErrorHandlerExtR(options.get(), keep_error, &file);
-    TIFFOpenOptionsSetWarningHandlerExtR(options.get(), drop_warning, nullptr);
+    TIFFOpenOptionsSetWarningHandlerExtR(options.get(), look_at_warning, &file);
     const TIFFReadWriteProc write = [](thandle_t, void*, tmsize_t) -> tmsize_t { return 0; };
     const TIFFCloseProc close = [](thandle_t) { return 0; };
     const TIFFSizeProc size = [](thandle_t handle) -> toff_t { return static_cast<TiffFile*>(handle)->bytes.size(); };
@@ -138,7 +147,7 @@ Status read_tiff(std::span<const uint8_t> bytes, PictureWriter& writer) {
     QUOIN_RETURN_IF_ERROR(library.load());
     TiffFile file{bytes};
     const OpenTiff tiff = open_tiff(file);
-    if (tiff == nullptr) return bad_picture(file.message);
+    if (tiff == nullptr || file.failed) return bad_picture(file.message);
     uint32_t stored_width = 0;
     uint32_t stored_height = 0;
     uint16_t orientation = ORIENTATION_TOPLEFT;
@@ -156,7 +165,7 @@ Status read_tiff(std::span<const uint8_t> bytes, PictureWriter& writer) {
     auto* const pixels = reinterpret_cast<uint32_t*>(raster.data());
     forget_transparency(tiff.get());
     TiffImage image(tiff.get(), file.message);
-    if (!image.begun() || !image.read(pixels)) return bad_picture(file.message);
+    if (!image.begun() || !image.read(pixels) || file.failed) return bad_picture(file.message);
 
     const bool from_right = orientation == ORIENTATION_TOPRIGHT || orientation == ORIENTATION_BOTRIGHT ||
                             orientation == ORIENTATION_RIGHTTOP || orientation == ORIENTATION_RIGHTBOT;

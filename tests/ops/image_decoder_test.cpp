@@ -95,6 +95,12 @@ TEST_CASE("what is no picture gives an empty matrix and a warning") {
     CHECK(is_empty(decode(bytes_of("P2 2 2 255\n1 2 3 256 "), "RGB")));
 }
 
+TEST_CASE("a TIFF file whose palette is cut off is no picture") {
+    const Bytes whole = read_picture("palette.tif");
+    if (!has_reader(whole)) return;
+    CHECK(is_empty(decode({whole.begin(), whole.end() - 100}, "RGB")));
+}
+
 TEST_CASE("a picture that is cut or damaged anywhere does no harm") {
     Random random(11);
     for (const char* const name :

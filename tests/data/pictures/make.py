@@ -82,6 +82,7 @@ save("turned.jpg", RGB, "JPEG", quality=90, exif=exif)
 
 save("rgb.jp2", RGB, "JPEG2000")
 save("rgba.j2k", RGBA, "JPEG2000", no_jp2=True)
+save("cmyk.jp2", RGB.convert("CMYK"), "JPEG2000")
 save("grey-lossy.jp2", GREY, "JPEG2000", irreversible=True, quality_layers=[4])
 
 # ---- WebP
