@@ -68,6 +68,15 @@ OnnxModel four_bits() {
     return model;
 }
 
+// Initializers that are inputs, too.
+OnnxModel defaults() {
+    OnnxModel model = model_of({node_message("Mul", {"x", "w"}, {"a"}), node_message("Add", {"a", "v"}, {"y"})});
+    model.inputs.push_back(value_message("w", DType::F32, {"3"}));
+    model.inputs.push_back(value_message("v", DType::F32, {"n"}));
+    model.initializers.push_back(floats_message("v", {1}, {0.5F}));
+    return model;
+}
+
 // Its bytes are in the file, where they are changed.
 OnnxModel decoding(const std::string& picture) {
     std::ifstream file(std::string(QUOIN_SOURCE_DIR "/tests/data/pictures/") + picture, std::ios::binary);
@@ -93,7 +102,7 @@ int main(int argc, char** argv) {
     }
     const std::string folder = std::string(argv[1]) + "/onnx-";
     bool saved = save(folder + "control-flow", control_flow()) && save(folder + "functions", functions()) &&
-                 save(folder + "four-bits", four_bits());
+                 save(folder + "four-bits", four_bits()) && save(folder + "defaults", defaults());
     saved = saved &&
             save(folder + "shapes", model_of({node_message("Reshape", {"x", "i"}, {"r"}),
                                               node_message("Gather", {"r", "i"}, {"g"}, {int_attribute("axis", 1)}),
