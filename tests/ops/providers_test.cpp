@@ -147,6 +147,25 @@ TEST_CASE("rows of thousands stay with the own kernels, for which nothing is com
     CHECK(named_by(ready.prepare(options)) == "native");
 }
 
+TEST_CASE("large products of many rows go to oneDNN, others stay with the own kernel") {
+    if (std::getenv("QUOIN_PROVIDER") != nullptr) return;  // which decides alone
+    const RuntimePtr runtime = make_runtime();
+    const bool first = check_provider(Provider::OneDnn, *runtime).ok() && detected_isa() >= Isa::Avx512;
+    const auto label_of = [&](int64_t rows, int64_t inner) {
+        Graph graph;
+        const ValueId a = graph.add_input("a", DType::F32, dims_of({rows, inner}));
+        const ValueId b = graph.add_input("b", DType::F32, dims_of({inner, 1024}));
+        graph.add_output(graph.add_node(Op::MatMul, "y", {a, b}, {}));
+        REQUIRE(infer_types(graph).ok());
+        const Result<PreparedGraphPtr> prepared = prepare(std::move(graph), runtime);
+        REQUIRE(prepared.ok());
+        return (*prepared)->nodes.at(0)->label();
+    };
+    CHECK((label_of(384, 1024).find("onednn") != std::string::npos) == first);
+    CHECK(label_of(383, 1024).find("onednn") == std::string::npos);
+    CHECK(label_of(384, 1023).find("onednn") == std::string::npos);
+}
+
 TEST_CASE("providers have names") {
     for (const Provider provider : kAll) CHECK(provider_from_name(provider_name(provider)) == provider);
     CHECK(!provider_from_name("abacus"));
