@@ -69,9 +69,9 @@ fail() {
     failures+=("$1")
 }
 
-build() { # PRESET
+build() { # PRESET [CMAKE_OPTION...]
     local log=build/$1.log
-    if ! cmake --preset "$1" >"$log" 2>&1 || ! cmake --build "build/$1" -j "$jobs" >>"$log" 2>&1; then
+    if ! cmake --preset "$@" >"$log" 2>&1 || ! cmake --build "build/$1" -j "$jobs" >>"$log" 2>&1; then
         grep -E -A12 'error|CMake Error|FAILED' "$log" | head -n 60
         fail "$1: the build; the whole output is in $log"
         return 1
@@ -100,7 +100,12 @@ run_tests() { # PRESET [CTEST_OPTION...]: adds what CTest counted
 # ThreadSanitizer of GCC 12 does not know the address layout of newer kernels.
 without_randomised_addresses=()
 
-phase_release() { build release && run_tests release; }
+# With the benchmarks where Google Benchmark is installed: nothing runs them, but they stay in step with the kernels.
+phase_release() {
+    local options=()
+    [ ! -e /usr/include/benchmark/benchmark.h ] || options+=(-DQUOIN_BUILD_BENCHES=ON)
+    build release "${options[@]}" && run_tests release
+}
 # Without the libraries that are not needed.
 phase_plain() { build plain && run_tests plain -L "unit|conformance|models|install"; }
 phase_asan() { build asan && run_tests asan; }
