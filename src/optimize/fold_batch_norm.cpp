@@ -111,6 +111,8 @@ Result<Node> fold(Graph& graph, const OptimizeContext& context, const Node& conv
             const int64_t channel = transposed ? row / (shape[0] / group) * shape[1] + second : row;
             scaled[index] *= affine.scale[static_cast<size_t>(channel)];
         }
+        const Constant& unscaled = *graph.value(conv.inputs[1]).constant;
+        unscaled.release_source(0, unscaled.byte_size());
         QUOIN_ASSIGN_OR_RETURN(folded.inputs[1],
                                add_floats(graph, context, graph.value(conv.inputs[1]).name + ".folded", shape, scaled));
     }

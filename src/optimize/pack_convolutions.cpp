@@ -1,5 +1,6 @@
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "ops/channels_last_conv.h"
 #include "ops/providers.h"
@@ -15,13 +16,25 @@ const Constant* weight_of(const Graph& graph, const Node& node) {
 
 class Packer {
 public:
-    Packer(Graph& graph, const OptimizeContext& context) : graph_(graph), context_(context) {}
+    Packer(Graph& graph, const OptimizeContext& context) : graph_(graph), context_(context) {
+        for (const auto& readers : graph.consumers()) readers_.push_back(readers.size());
+        for (const ValueId output : graph.outputs()) ++readers_[static_cast<size_t>(output)];
+    }
 
     Status pack(Node& node) {
         const ValueId weight = node.inputs[1];
         if (weight_of(graph_, node) == nullptr) {
             return error(StatusCode::Internal, "node '", node.name, "' has no constant weight");
         }
+        QUOIN_RETURN_IF_ERROR(pack_weight_of(node));
+        // Before the next one is packed, or all weights would be in memory twice.
+        if (--readers_[static_cast<size_t>(weight)] == 0) graph_.value(weight).constant.reset();
+        return {};
+    }
+
+private:
+    Status pack_weight_of(Node& node) {
+        const ValueId weight = node.inputs[1];
         switch (node.op) {
             case Op::ChannelsLastConvTranspose: {
                 QUOIN_ASSIGN_OR_RETURN(Constant packed,
@@ -33,7 +46,6 @@ public:
         }
     }
 
-private:
     ValueId add(ValueId weight, Constant packed) {
         const std::string name = graph_.value(weight).name + ".panels";
         return graph_.add_constant(name, std::move(packed));
@@ -60,6 +72,7 @@ private:
 
     Graph& graph_;
     const OptimizeContext& context_;
+    std::vector<size_t> readers_;                            // of each value that is not packed yet
     std::map<std::pair<ValueId, int64_t>, ValueId> panels_;  // of a weight in so many groups
 };
 
