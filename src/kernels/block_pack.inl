@@ -50,13 +50,13 @@ QUOIN_INLINE void read_codes(const std::byte* lanes, uint8_t* codes) {
 template <DType kType>
 QUOIN_INLINE void write_block(const DecodedBlock& block, int64_t column, std::byte* panel) {
     using Place = PanelBlock<kType>;
-    for (int64_t i = 0; i < Place::kValues / 32; ++i) {
+    for (int64_t i = 0; i < Place::kParts; ++i) {
         write_codes<Place::kFormat.low_bits, Place::kFormat.high_bits>(block.codes + 32 * i,
-                                                                       panel + i * Place::kCodeBytes + column * 4);
+                                                                       panel + Place::codes_at(i) + column * 4);
     }
     for (int64_t i = 0; i < Place::kScales.bytes; ++i) {
         const uint8_t byte = i < Place::kScaleRows ? block.scales[i] : block.minima[i - Place::kScaleRows];
-        write<uint8_t>(panel + Place::kScalesAt + i * kPanelColumns + column, byte);
+        write<uint8_t>(panel + Place::scales_at(i) + column, byte);
     }
     for (int64_t i = 0; i < Place::kScales.halves; ++i) {
         write<uint16_t>(panel + Place::kHalvesAt + (i * kPanelColumns + column) * 2, block.halves[i]);
@@ -66,12 +66,12 @@ QUOIN_INLINE void write_block(const DecodedBlock& block, int64_t column, std::by
 template <DType kType>
 QUOIN_INLINE void read_block(const std::byte* panel, int64_t column, DecodedBlock& block) {
     using Place = PanelBlock<kType>;
-    for (int64_t i = 0; i < Place::kValues / 32; ++i) {
-        read_codes<Place::kFormat.low_bits, Place::kFormat.high_bits>(panel + i * Place::kCodeBytes + column * 4,
+    for (int64_t i = 0; i < Place::kParts; ++i) {
+        read_codes<Place::kFormat.low_bits, Place::kFormat.high_bits>(panel + Place::codes_at(i) + column * 4,
                                                                       block.codes + 32 * i);
     }
     for (int64_t i = 0; i < Place::kScales.bytes; ++i) {
-        const auto byte = read<uint8_t>(panel + Place::kScalesAt + i * kPanelColumns + column);
+        const auto byte = read<uint8_t>(panel + Place::scales_at(i) + column);
         (i < Place::kScaleRows ? block.scales[i] : block.minima[i - Place::kScaleRows]) = byte;
     }
     for (int64_t i = 0; i < Place::kScales.halves; ++i) {

@@ -81,29 +81,35 @@ struct Prepare {
         return prepare(codes);
     }
 
-    // use(group, bytes) for the eight groups of 32 values in their order; `rows`: lane of the first column in the
-    // planes.
-    template <class Use>
+    // use(vector, group, bytes) for the eight groups of 32 values of V vectors of columns; `rows`: lane of the first
+    // column in the planes. Lines are read in the order in which they lie, for the prefetchers.
+    template <int V, class Use>
     static QUOIN_INLINE void for_groups(const std::byte* rows, Use use) {
         constexpr int kLow = kFormat.low_bits;
         constexpr int kHigh = kFormat.high_bits;
-        Ints high[kHigh == 0 ? 1 : kHigh];
-        for (int p = 0; p < kHigh; ++p) high[p] = load_ints(rows + (kLow + p) * kRowBytes);
-        Ints low[kLow];
-        for (int p = 0; p < kLow; ++p) low[p] = load_ints(rows + p * kRowBytes);
+        Ints low[kLow][V];
+        Ints high[kHigh == 0 ? 1 : kHigh][V];
+        for (int p = 0; p < kLow; ++p) {
+            for (int v = 0; v < V; ++v) low[p][v] = load_ints(rows + p * kRowBytes + v * kVectorBytes);
+        }
+        for (int p = 0; p < kHigh; ++p) {
+            for (int v = 0; v < V; ++v) high[p][v] = load_ints(rows + (kLow + p) * kRowBytes + v * kVectorBytes);
+        }
         for_constant<8 / kLow>([&](auto part) QUOIN_LAMBDA_INLINE {
             for_constant<kLow>([&](auto row) QUOIN_LAMBDA_INLINE {
                 constexpr int kGroup = row + part * kLow;
-                Ints codes = low[row];
-                if constexpr (kLow != 8) {
-                    codes = and_ints(shift_words<-(part * kLow)>(codes), broadcast_byte((1 << kLow) - 1));
-                }
-                if constexpr (kHigh != 0) {
-                    constexpr int kShift = kLow - kGroup / kHigh * kHigh;
-                    const Ints bits = shift_words<kShift>(high[kGroup % kHigh]);
-                    codes = or_ints(codes, and_ints(bits, broadcast_byte(((1 << kHigh) - 1) << kLow)));
-                }
-                use(Constant<kGroup>{}, prepare(codes));
+                for_constant<V>([&](auto v) QUOIN_LAMBDA_INLINE {
+                    Ints codes = low[row][v];
+                    if constexpr (kLow != 8) {
+                        codes = and_ints(shift_words<-(part * kLow)>(codes), broadcast_byte((1 << kLow) - 1));
+                    }
+                    if constexpr (kHigh != 0) {
+                        constexpr int kShift = kLow - kGroup / kHigh * kHigh;
+                        const Ints bits = shift_words<kShift>(high[kGroup % kHigh][v]);
+                        codes = or_ints(codes, and_ints(bits, broadcast_byte(((1 << kHigh) - 1) << kLow)));
+                    }
+                    use(v, Constant<kGroup>{}, prepare(codes));
+                });
             });
         });
     }
@@ -123,7 +129,7 @@ struct ScaleReader {
         return load_f16(block + Place::kHalvesAt + (row * kPanelColumns + column) * 2);
     }
     static QUOIN_INLINE const std::byte* byte_row(const std::byte* block, int64_t row, int64_t column) {
-        return block + Place::kScalesAt + row * kPanelColumns + column;
+        return block + Place::scales_at(row) + column;
     }
     // What all runs of a block share, of one vector of columns; unused where a block is one run.
     struct Shared {

@@ -136,8 +136,7 @@ public:
 
     template <int kGroup>
     QUOIN_INLINE void group(int v, Ints* planes) const {
-        planes[0] =
-            Prepare::template group<kGroup>(block_ + part_ * Place::kCodeBytes + column_ * 4 + v * kVectorBytes);
+        planes[0] = Prepare::template group<kGroup>(block_ + Place::codes_at(part_) + column_ * 4 + v * kVectorBytes);
     }
     template <int kRun>
     QUOIN_INLINE void scales(int v, Floats& scale, Floats& minimum) const {
@@ -148,7 +147,7 @@ public:
         minimum = minima[kRun];
     }
     QUOIN_INLINE void next() {
-        if (++part_ == Place::kValues / 32) {
+        if (++part_ == Place::kParts) {
             part_ = 0;
             block_ += Place::kBytes;
         }

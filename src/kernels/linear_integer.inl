@@ -26,15 +26,16 @@ template <DType kType>
 struct IntegerPanel {
     using Place = PanelBlock<kType>;
     using Reader = ScaleReader<kType>;
-    static constexpr int64_t kParts = Place::kValues / 32;  // of a block
+    static constexpr int64_t kParts = Place::kParts;
     static constexpr int64_t kBytesPerPart = Place::kBytes / kParts;
 
-    // Rows whose sums stay in registers from one end of the panel to the other.
-    static constexpr int64_t kRegisterRows = kParts == 1 ? 3 : 2;
     // Rows whose tiles take the codes from the panel: where there are registers enough, making bytes of them for every
     // tile costs less than a detour over the cache, for codes in one plane with one scale however many the tiles are.
     static constexpr bool kPlainCodes = kParts == 1 && Place::kFormat.high_bits == 0;
     static constexpr bool kManyRegisters = kLanes == 16;
+    // Rows whose sums stay in registers from one end of the panel to the other. With two rows and two scales in 32
+    // values the registers do not suffice, and tiles are twice as fast.
+    static constexpr int64_t kRegisterRows = kParts == 1 ? 3 : kManyRegisters && Reader::kRuns == 2 ? 1 : 2;
     static constexpr int64_t kPackedRows = kPlainCodes && kManyRegisters && kDotsUnsigned            ? INT64_MAX
                                            : kManyRegisters || (kType == DType::Q4_0 && kLanes == 8) ? kManyRows - 1
                                                                                                      : 0;
@@ -58,18 +59,19 @@ struct IntegerPanel {
                     __builtin_prefetch(ahead, 0, 2);
                 }
                 ask_near_ahead<kBytesPerPart>(block + part * kBytesPerPart);
-                const std::byte* const codes = block + part * Place::kCodeBytes;
+                const std::byte* const codes = block + Place::codes_at(part);
                 for (int v = 0; v < kPanelVectors; ++v) {
-                    Prepare::for_groups(codes + v * kVectorBytes, [&](auto group, Ints w) QUOIN_LAMBDA_INLINE {
-                        std::byte* const to = bytes + group * kPlanes * kRowBytes + v * kVectorBytes;
-                        if constexpr (kPlanes == 2) {
-                            const Ints nibble = broadcast_byte(15);
-                            store_ints(to, and_ints(w, nibble));
-                            store_ints(to + kRowBytes, and_ints(shift_words<-4>(w), nibble));
-                        } else {
-                            store_ints(to, w);
-                        }
-                    });
+                    Prepare::template for_groups<1>(
+                        codes + v * kVectorBytes, [&](auto /*vector*/, auto group, Ints w) QUOIN_LAMBDA_INLINE {
+                            std::byte* const to = bytes + group * kPlanes * kRowBytes + v * kVectorBytes;
+                            if constexpr (kPlanes == 2) {
+                                const Ints nibble = broadcast_byte(15);
+                                store_ints(to, and_ints(w, nibble));
+                                store_ints(to + kRowBytes, and_ints(shift_words<-4>(w), nibble));
+                            } else {
+                                store_ints(to, w);
+                            }
+                        });
                     Floats scale[2];
                     Floats minimum[2];
                     Reader::read(block, part, v * kLanes, scale, minimum);
@@ -85,11 +87,8 @@ struct IntegerPanel {
         }
     }
 
-    // Where the hardware follows a stream by itself (LinearArgs::hardware_follows), one row leaves it alone if blocks
-    // are short: scales at the end of long ones are touched too early for it.
-    static constexpr bool kShortBlocks = Place::kBytes < 1024;
-
-    // R rows and V vectors of columns, without a detour over memory.
+    // R rows and V vectors of columns, without a detour over memory. kAsk: not where the hardware follows streams by
+    // itself (LinearArgs::hardware_follows), which asking disturbs.
     template <int R, int V, bool kAsk>
     static QUOIN_INLINE void multiply_rows(const std::byte* panel, int64_t column, int64_t parts, const std::byte* rows,
                                            int64_t stride, float* sums) {
@@ -112,31 +111,41 @@ struct IntegerPanel {
                 ask_far_ahead<kBytesPerPart>(block + in_block * kBytesPerPart);
                 ask_near_ahead<kBytesPerPart>(block + in_block * kBytesPerPart);
             }
-            for (int v = 0; v < V; ++v) {
-                const int64_t first_column = column + v * kLanes;
-                Dot dot[R][kRuns];
+            // Vectors side by side where there are registers for it.
+            constexpr int kBeside = kManyRegisters ? V : 1;
+            for (int first = 0; first < V; first += kBeside) {
+                Dot dot[R][kBeside][kRuns];
                 for (int r = 0; r < R; ++r) {
-                    for (int i = 0; i < kRuns; ++i) {
-                        begin_dot<Prepare::kOffset>(dot[r][i], offset_of<kRuns>(group + r * stride, part, i));
+                    for (int v = 0; v < kBeside; ++v) {
+                        for (int i = 0; i < kRuns; ++i) {
+                            begin_dot<Prepare::kOffset>(dot[r][v][i], offset_of<kRuns>(group + r * stride, part, i));
+                        }
                     }
                 }
-                Prepare::for_groups(block + in_block * Place::kCodeBytes + first_column * 4,
-                                    [&](auto index, Ints w) QUOIN_LAMBDA_INLINE {
-                                        constexpr int kSteps = kGroups / kRuns;
-                                        for (int r = 0; r < R; ++r) {
-                                            const Ints a = broadcast_quad(group + r * stride + part * 32 + 4 * index);
-                                            dot[r][index / kSteps].template step<index % kSteps, kSteps>(&w, a);
-                                        }
-                                    });
-                Floats scale[2];
-                Floats minimum[2] = {zeros(), zeros()};
-                Reader::read(shared[v], block, in_block, first_column, scale, minimum);
-                for (int r = 0; r < R; ++r) {
-                    const std::byte* const row = group + r * stride;
-                    for (int i = 0; i < kRuns; ++i) {
-                        const Floats sum = kMinimum ? sum_of_run<kRuns>(row, part, i) : zeros();
-                        const Ints product = dot[r][i].end(offset_of<kRuns>(row, part, i), Prepare::kOffset);
-                        acc[r][v] = add_run<kMinimum>(acc[r][v], product, scale[i], minimum[i], sum);
+                const int64_t first_column = column + first * kLanes;
+                Prepare::template for_groups<kBeside>(
+                    block + Place::codes_at(in_block) + first_column * 4,
+                    [&](auto v, auto index, Ints w) QUOIN_LAMBDA_INLINE {
+                        constexpr int kSteps = kGroups / kRuns;
+                        for (int r = 0; r < R; ++r) {
+                            const Ints a = broadcast_quad(group + r * stride + part * 32 + 4 * index);
+                            dot[r][v][index / kSteps].template step<index % kSteps, kSteps>(&w, a);
+                        }
+                    });
+                for (int v = 0; v < kBeside; ++v) {
+                    Floats scale[2];
+                    Floats minimum[2] = {zeros(), zeros()};
+                    // After the codes, since they lie behind them.
+                    if (kParts == 1) shared[first + v] = Reader::read_shared(block, first_column + v * kLanes);
+                    Reader::read(shared[first + v], block, in_block, first_column + v * kLanes, scale, minimum);
+                    for (int r = 0; r < R; ++r) {
+                        const std::byte* const row = group + r * stride;
+                        Floats& sums_of_group = acc[r][first + v];
+                        for (int i = 0; i < kRuns; ++i) {
+                            const Floats sum = kMinimum ? sum_of_run<kRuns>(row, part, i) : zeros();
+                            const Ints product = dot[r][v][i].end(offset_of<kRuns>(row, part, i), Prepare::kOffset);
+                            sums_of_group = add_run<kMinimum>(sums_of_group, product, scale[i], minimum[i], sum);
+                        }
                     }
                 }
             }
@@ -145,7 +154,6 @@ struct IntegerPanel {
             if constexpr (kParts == 1) {
                 const int64_t end = smaller(parts - at, int64_t{kGroupParts});
                 for (int64_t part = 0; part < end; ++part, block += Place::kBytes) {
-                    for (int v = 0; v < V; ++v) shared[v] = Reader::read_shared(block, column + v * kLanes);
                     add_part(0, part);
                 }
             } else {
@@ -175,8 +183,8 @@ struct IntegerPanel {
         if (rows == R) {
             for (int64_t v = 0; v < kPanelVectors; v += kIntegerTileVectors) {
                 const int64_t parts = args.inner / 32;
-                if (R == 1 && kShortBlocks && args.hardware_follows) {
-                    multiply_rows<R, kIntegerTileVectors, R != 1>(panel, v * kLanes, parts, src, args.src_stride, sums);
+                if (args.hardware_follows) {
+                    multiply_rows<R, kIntegerTileVectors, false>(panel, v * kLanes, parts, src, args.src_stride, sums);
                 } else {
                     multiply_rows<R, kIntegerTileVectors, true>(panel, v * kLanes, parts, src, args.src_stride, sums);
                 }
