@@ -286,7 +286,8 @@ Result<Constant> pack_codes(const Runtime& runtime, const Graph& graph, const No
                                            static_cast<uint64_t>((end - first) * file_bytes));
         }
     });
-    operands.codes->release_source(0, operands.codes->byte_size());  // and pages across two runs
+    // And pages across two runs.
+    for (const Constant* const each : {operands.codes, operands.scales}) each->release_source(0, each->byte_size());
     const int64_t bytes = packer.panel_bytes();
     const Tensor packed(matrix.packed_dtype(), Shape{panels, bytes}, place.get(), static_cast<size_t>(panels * bytes),
                         place);
