@@ -15,6 +15,8 @@ namespace {
 // callback), shorter than what a user would notice as load. Then the thread sleeps in the kernel, from where it takes
 // 50 microseconds to come back.
 constexpr int kSpins = 6000;
+// A waiting thread whose processor somebody else of the team may need asks for that every so many spins.
+constexpr int kSpinsToAsk = 64;
 
 void pause() {
 #if defined(__x86_64__)
@@ -24,14 +26,19 @@ void pause() {
 #endif
 }
 
-// Spins briefly, then sleeps until the value differs from `old`.
-template <class T>
-void wait_while_equal(const std::atomic<T>& value, T old) {
+// Spins briefly, then sleeps until the value differs from `old`. The processor is offered to others while is_wanted().
+template <class T, class IsWanted>
+void wait_while_equal(const std::atomic<T>& value, T old, const IsWanted& is_wanted) {
     for (int spin = 0; spin < kSpins; ++spin) {
         if (value.load(std::memory_order_acquire) != old) return;
+        if (spin % kSpinsToAsk == kSpinsToAsk - 1 && is_wanted()) std::this_thread::yield();
         pause();
     }
     value.wait(old, std::memory_order_acquire);
+}
+template <class T>
+void wait_while_equal(const std::atomic<T>& value, T old) {
+    wait_while_equal(value, old, [] { return false; });
 }
 
 void pin_to(int processor) {
@@ -100,9 +107,14 @@ void Team::run_erased(Function function, void* context) {
 }
 
 void Team::worker(int thread) {
+    // A caller whose turn has come but who has not begun wakes, like as not, on the processor of a worker that spins.
+    const auto caller_wakes = [this] {
+        const std::scoped_lock lock(turn_mutex_);
+        return serving_ != next_ticket_;
+    };
     uint32_t seen = 0;
     while (true) {
-        wait_while_equal(region_, seen);
+        wait_while_equal(region_, seen, caller_wakes);
         ++seen;
         if (stopping_.load(std::memory_order_relaxed)) return;
         function_(context_, thread);
