@@ -1,5 +1,5 @@
 #!/bin/sh
-# run_fuzzer.sh TARGET CORPUS FIXED_CASES [SEED_PROGRAM]: runs a fuzz target for QUOIN_FUZZ_SECONDS (60).
+# run_fuzzer.sh TARGET CORPUS FIXED_CASES [SEED_PROGRAM]: runs a fuzz target for QUOIN_FUZZ_SECONDS (30).
 # First the inputs that once went wrong, then on from the corpus, which is kept in the build folder. An input that goes
 # wrong is left in CORPUS.failed: mend the cause and copy it to FIXED_CASES.
 set -eu
@@ -14,5 +14,5 @@ else
     exec_corpora=$corpus
 fi
 # shellcheck disable=SC2086  # two folders
-exec "$target" -max_total_time="${QUOIN_FUZZ_SECONDS:-60}" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 \
+exec "$target" -max_total_time="${QUOIN_FUZZ_SECONDS:-30}" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 \
     -max_len=65536 -entropic=0 -artifact_prefix="$corpus.failed/" -print_final_stats=1 -verbosity=0 $exec_corpora
