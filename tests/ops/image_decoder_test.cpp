@@ -46,7 +46,7 @@ bool is_empty(const Result<std::vector<Tensor>>& outputs, int64_t channels = 3) 
     return outputs.ok() && outputs->at(0).shape() == Shape{0, 0, channels};
 }
 
-TEST_CASE("pictures of every format have the pixels that Pillow reads") {
+TEST_CASE("pictures of every format have the pixels that Pillow reads", "[pictures]") {
     // Lossy JPEG 2000 is computed in floats, and the inks of TIFF files are mixed in another order.
     const std::map<std::string, int> tolerated = {{"grey-lossy.jp2", 1}, {"cmyk.tif", 1}};
     int seen = 0;
@@ -83,7 +83,7 @@ TEST_CASE("pictures of every format have the pixels that Pillow reads") {
     CHECK(seen >= 15);
 }
 
-TEST_CASE("what is no picture gives an empty matrix and a warning") {
+TEST_CASE("what is no picture gives an empty matrix and a warning", "[pictures]") {
     std::string warning;
     set_log(LogLevel::Warning, [&](LogLevel, std::string_view text) { warning = text; });
     CHECK(is_empty(decode(bytes_of("no picture at all"), "RGB")));
@@ -95,13 +95,13 @@ TEST_CASE("what is no picture gives an empty matrix and a warning") {
     CHECK(is_empty(decode(bytes_of("P2 2 2 255\n1 2 3 256 "), "RGB")));
 }
 
-TEST_CASE("a TIFF file whose palette is cut off is no picture") {
+TEST_CASE("a TIFF file whose palette is cut off is no picture", "[pictures]") {
     const Bytes whole = read_picture("palette.tif");
     if (!has_reader(whole)) return;
     CHECK(is_empty(decode({whole.begin(), whole.end() - 100}, "RGB")));
 }
 
-TEST_CASE("a picture that is cut or damaged anywhere does no harm") {
+TEST_CASE("a picture that is cut or damaged anywhere does no harm", "[pictures]") {
     Random random(11);
     for (const char* const name :
          {"rgb.jpg", "rgb-444-progressive.jpg", "interlaced.png", "palette.png", "rgb.jp2", "alpha.webp", "lossy.webp",
@@ -130,7 +130,7 @@ TEST_CASE("a picture that is cut or damaged anywhere does no harm") {
     }
 }
 
-TEST_CASE("the size of a picture is limited before memory is taken") {
+TEST_CASE("the size of a picture is limited before memory is taken", "[pictures]") {
     Bytes bmp = read_picture("runs8.bmp");
     for (const size_t at : {18, 22}) {
         const uint8_t huge[] = {0xff, 0xff, 0xff, 0x3f};
@@ -148,7 +148,7 @@ TEST_CASE("the size of a picture is limited before memory is taken") {
           StatusCode::OutOfMemory);
 }
 
-TEST_CASE("without its library a picture is refused by name") {
+TEST_CASE("without its library a picture is refused by name", "[pictures]") {
     for (const char* const name : {"rgb.jpg", "rgb.png", "rgb.jp2", "rgb.tif", "lossy.webp"}) {
         const Bytes file = read_picture(name);
         if (has_reader(file)) continue;
@@ -159,7 +159,7 @@ TEST_CASE("without its library a picture is refused by name") {
     }
 }
 
-TEST_CASE("another pixel format or element type than those of the definition is refused") {
+TEST_CASE("another pixel format or element type than those of the definition is refused", "[pictures]") {
     CHECK(decode(read_picture("rgb.ppm"), "RGBA").status().code() == StatusCode::InvalidModel);
     CHECK(run_op(Op::ImageDecoder, {given(floats({1}, {1}))}).status().code() == StatusCode::InvalidModel);
 }
