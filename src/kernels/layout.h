@@ -24,9 +24,9 @@ namespace quoin {
 //                   4 bits  4 rows, row p: group p in the low nibbles, group p + 4 in the high ones
 //                   2 bits  2 rows, row p: group p + 2t in bits 2t and 2t + 1
 //                   1 bit   1 row: group g in bit g
-//         scales  f16 [1 or 2][32], behind the codes of a block of 32 values, before those of a block of 256; byte-sized
-//                 scales [n][32], then minima [n][32], behind the codes of the 32 values that they are for, or of twice
-//                 as many where n is 1 (PanelBlock)
+//         scales  f16 [1 or 2][32], behind the codes of a block of 32 values, before those of 256; byte-sized ones
+//                 [n][32], then minima [n][32], behind the codes of the 32 values that they are for, or of twice as
+//                 many where n is 1 (PanelBlock)
 //         Codes are those of the file (q8_0: value + 128), so packing and unpacking lose nothing.
 //
 //   u2, u4, u8 with scales for blocks of CodeBlocks::block values; K is filled up to whole blocks
