@@ -229,8 +229,11 @@ void convolution_integer(const IntegerConvolutionArgs& args) {
     const int64_t plain_stride = plain_row_stride(args.window);
     const bool all_plain = plain_stride != 0 && plain_stride % 2048 != 0 && (flip == 0 || kDotsAnyBytes) &&
                            args.weight_zero_points == nullptr;
-    // A quad that ends behind its row meets weights of zero there, but the last row may be the end of the memory.
-    const int64_t plain_end = !all_plain ? 0 : args.window.outputs() - (inner % 4 == 0 ? 0 : 1);
+    // A quad that ends behind its row meets weights of zero there, but must not reach behind the last row, which may be
+    // the end of the memory.
+    const int64_t behind = (inner + 3) / 4 * 4 - inner;
+    const int64_t plain_end =
+        !all_plain ? 0 : larger(args.window.outputs() - (behind + plain_stride - 1) / plain_stride, int64_t{0});
     const int64_t panels = panel_count(args.columns);
     std::byte* const sums = args.scratch + block_rows * patch_stride;
     const IntegerFinish finish(args);

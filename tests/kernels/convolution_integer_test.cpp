@@ -94,10 +94,10 @@ struct Output {
 };
 
 template <class Args>
-void fill(const Problem& p, const Output& output, std::vector<std::byte>& dst, Args& args) {
+void fill(const Problem& p, const GuardedBytes& src, const Output& output, std::vector<std::byte>& dst, Args& args) {
     args.window = p.window;
     args.channels = p.channels;
-    args.src = p.src.data();
+    args.src = src.data();
     args.src_signed = p.src_signed;
     args.src_zero_point = p.src_zero_point;
     args.weight_zero_points = p.weight_zero_points.empty() ? nullptr : p.weight_zero_points.data();
@@ -112,6 +112,7 @@ void fill(const Problem& p, const Output& output, std::vector<std::byte>& dst, A
 }
 
 std::vector<std::byte> run(const KernelTable& table, const Problem& p, const Output& output, int64_t step) {
+    const GuardedBytes src(p.src);
     const int64_t outputs = p.window.outputs();
     const int64_t taps = p.window.taps();
     const bool bytes = output.result == IntegerResult::U8 || output.result == IntegerResult::S8;
@@ -141,7 +142,7 @@ std::vector<std::byte> run(const KernelTable& table, const Problem& p, const Out
     for (int64_t first = 0; first < outputs; first += step) {
         if (p.depthwise) {
             IntegerDepthwiseArgs args = {};
-            fill(p, output, dst, args);
+            fill(p, src, output, dst, args);
             args.multiplier = p.columns / p.channels;
             args.weights = weights.data();
             args.first = first;
@@ -149,7 +150,7 @@ std::vector<std::byte> run(const KernelTable& table, const Problem& p, const Out
             table.depthwise_integer(args);
         } else {
             IntegerConvolutionArgs args = {};
-            fill(p, output, dst, args);
+            fill(p, src, output, dst, args);
             args.weights = weights.data();
             args.panel_stride = panel_bytes_int8(taps * p.channels);
             args.columns = p.columns;

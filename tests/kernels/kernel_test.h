@@ -2,10 +2,14 @@
 // what they mean in double precision. Buffers have exactly the size a kernel may touch, so sanitizers see every byte.
 #pragma once
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -48,6 +52,32 @@ public:
 private:
     std::mt19937 engine_;
     std::uint_fast32_t word_ = 0;
+};
+
+// A copy whose end is the end of what may be read: a kernel that reads on dies, with or without sanitizers, which do
+// not watch kernels unless QUOIN_SANITIZE_KERNELS asks for it.
+class GuardedBytes {
+public:
+    explicit GuardedBytes(const std::vector<std::byte>& bytes) {
+        const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+        const size_t readable = (bytes.size() + page - 1) / page * page;
+        mapped_ = readable + page;
+        pages_ = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (pages_ == MAP_FAILED) throw std::runtime_error("no memory to guard");
+        auto* const begin = static_cast<std::byte*>(pages_);
+        if (mprotect(begin + readable, page, PROT_NONE) != 0) throw std::runtime_error("the page cannot be guarded");
+        data_ = begin + readable - bytes.size();
+        if (!bytes.empty()) std::memcpy(data_, bytes.data(), bytes.size());
+    }
+    GuardedBytes(const GuardedBytes&) = delete;
+    GuardedBytes& operator=(const GuardedBytes&) = delete;
+    ~GuardedBytes() { munmap(pages_, mapped_); }
+    const std::byte* data() const { return data_; }
+
+private:
+    void* pages_ = nullptr;
+    size_t mapped_ = 0;
+    std::byte* data_ = nullptr;
 };
 
 template <class T>
