@@ -54,6 +54,20 @@ Result<bool> fits_halves(const Constant& scales, bool minima) {
     return finite && largest >= 0x1p-13F && largest <= (minima ? 4096.0F : 65504.0F);
 }
 
+// Whether all zero points lie among the codes. They need not, in floats least of all, and then halves round a minimum
+// by more than a scale.
+Result<bool> are_codes(const CodeMatrix& matrix, const Constant& zeros) {
+    QUOIN_ASSIGN_OR_RETURN(const Tensor values, zeros.load());
+    const int64_t count = values.shape().element_count().value_or(0);
+    const auto largest = static_cast<float>((1 << matrix.bits()) - 1);
+    bool all = true;
+    for (int64_t index = 0; index < count; ++index) {
+        const float zero_point = matrix.zero_point_at(values, index);
+        all = all && zero_point >= 0 && zero_point <= largest;
+    }
+    return all;
+}
+
 // Fills one row of blocks.
 class BlockWriter {
 public:
@@ -119,6 +133,10 @@ Result<DType> block_format_of(const Graph& graph, const Node& node) {
     if (matrix.bits() == 4) format = even && matrix.zero_point() == 8 ? DType::Q4_0 : DType::Q4_1;
     if (matrix.bits() == 8 && even && matrix.zero_point() == 128) format = DType::Q8_0;
     if (format == DType::Undefined) return format;
+    if (operands.zeros != nullptr) {
+        QUOIN_ASSIGN_OR_RETURN(const bool near, are_codes(matrix, *operands.zeros));
+        if (!near) return DType::Undefined;
+    }
     QUOIN_ASSIGN_OR_RETURN(const bool fits, fits_halves(*operands.scales, format == DType::Q4_1));
     return fits ? format : DType::Undefined;
 }

@@ -15,8 +15,9 @@ struct ByteGraph : PassGraph {
         for (uint8_t& element : elements) element = static_cast<uint8_t>(random.integer(0, 255));
         return constant(tensor_of(dtype, shape, elements));
     }
-    // Scales around `scale`.
-    ValueId weight(DType dtype, int64_t block, bool zero_points, float scale = 0.01F, int64_t bytes = 1) {
+    // Scales around `scale`; the last zero point is `last_zero`.
+    ValueId weight(DType dtype, int64_t block, bool zero_points, float scale = 0.01F, int64_t bytes = 1,
+                   float last_zero = 15) {
         const Shape scales{kRows, kInner / block};
         const Tensor values = random_floats(scales, random);
         for (float& each : values.as<float>()) each = scale * (1 + 0.2F * std::tanh(each));
@@ -24,6 +25,7 @@ struct ByteGraph : PassGraph {
         if (zero_points) {
             const Tensor zeros = random_floats(scales, random);
             for (float& each : zeros.as<float>()) each = static_cast<float>(random.integer(0, 15));
+            zeros.as<float>().back() = last_zero;
             operands.push_back(constant(zeros));
         }
         const int64_t middle = dtype == DType::U8 ? 128 : 8;
@@ -65,22 +67,25 @@ TEST_CASE("codes that a block format has are multiplied by rounded activations")
 }
 
 TEST_CASE("others, and those whose model does not allow it, are multiplied in f32") {
-    const auto check = [](DType codes, int64_t block, bool zero_points, float scale, int64_t bytes) {
-        CAPTURE(dtype_name(codes), block, zero_points, scale, bytes);
+    const auto check = [](DType codes, int64_t block, bool zero_points, float scale, int64_t bytes,
+                          float last_zero = 15) {
+        CAPTURE(dtype_name(codes), block, zero_points, scale, bytes, last_zero);
         const DebugLog said;
         ByteGraph graph;
-        graph.add_product(graph.weight(codes, block, zero_points, scale, bytes));
+        graph.add_product(graph.weight(codes, block, zero_points, scale, bytes, last_zero));
         graph.check_same_results(quantize_activations, 1e-6);
         CHECK(graph.formats() == std::vector{DType::Undefined});
         CHECK(graph.count(Op::QuantizeActivation) == 0);
         CHECK(said.says("stays in f32") == (bytes != 0));
     };
     check(DType::U4, 32, false, 0.01F, 0);
-    check(DType::U4, 16, false, 0.01F, 1);    // shorter blocks than the formats have
-    check(DType::U8, 32, true, 0.01F, 1);     // no format has 8 bits and zero points
-    check(DType::U4, 32, false, 1e-7F, 1);    // too small for halves
-    check(DType::U4, 32, false, 1e5F, 1);     // too large
-    check(DType::U4, 32, true, 10000.0F, 1);  // with its zero point
+    check(DType::U4, 16, false, 0.01F, 1);       // shorter blocks than the formats have
+    check(DType::U8, 32, true, 0.01F, 1);        // no format has 8 bits and zero points
+    check(DType::U4, 32, false, 1e-7F, 1);       // too small for halves
+    check(DType::U4, 32, false, 1e5F, 1);        // too large
+    check(DType::U4, 32, true, 10000.0F, 1);     // with its zero point
+    check(DType::U4, 32, true, 0.01F, 1, 1e7F);  // a zero point that is no code: its product has no half
+    check(DType::U4, 32, true, 0.01F, 1, -1);
 }
 
 TEST_CASE("a weight that is read as a table, too, and a pair of which one has no format stay in f32") {
