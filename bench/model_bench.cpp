@@ -1,14 +1,12 @@
-// A whole model: loading beside reading the file, a decode step and where its time goes, two models at once.
+// A whole model: where the time of a prompt and of a decode step goes. quoin_situations has the rest.
 //
 // QUOIN_BENCH_MODEL names a GGUF file; without it these are skipped.
 //   QUOIN_BENCH_MODEL=model.gguf quoin_bench --benchmark_filter=model/
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdlib>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
@@ -83,39 +81,6 @@ private:
     std::vector<int32_t> prompt_;
     std::shared_ptr<Context> context_;
 };
-
-// One round of reading the file with read(2)'s like into 1 MB, one of loading. From the page cache.
-void load_beside_reading(benchmark::State& state) {
-    if (model_path() == nullptr) {
-        state.SkipWithError("QUOIN_BENCH_MODEL is not set");
-        return;
-    }
-    const RuntimePtr runtime = make_runtime();
-    std::vector<char> buffer(size_t{1} << 20);
-    std::vector<double> reads;
-    std::vector<double> loads;
-    for (auto _ : state) {
-        const double start = now();
-        std::ifstream file;
-        file.rdbuf()->pubsetbuf(nullptr, 0);
-        file.open(model_path(), std::ios::binary);
-        while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()))) {
-        }
-        const double middle = now();
-        const Result<ModelPtr> model = load_bench_model(runtime);
-        const double end = now();
-        if (!model.ok()) {
-            state.SkipWithError(std::string(model.status().message()).c_str());
-            return;
-        }
-        reads.push_back(middle - start);
-        loads.push_back(end - middle);
-        state.SetIterationTime(end - middle);
-    }
-    state.counters["read_s"] = median(reads);
-    state.counters["load_s"] = median(loads);
-    state.counters["load_of_read"] = median(loads) / median(reads);
-}
 
 // Shares of the threads' time by op while a prompt is read; waiting apart; what no thread spent in steps is "between".
 void prefill_profile(benchmark::State& state, int64_t tokens) {
@@ -201,36 +166,6 @@ void decode_profile(benchmark::State& state) {
     state.counters["tokens_per_s"] = static_cast<double>(kTokens) / median(plain);
 }
 
-// Two models of one runtime: each alone one after the other, then both at once, in turn.
-void two_models_at_once(benchmark::State& state) {
-    const RuntimePtr runtime = make_runtime();
-    std::vector<Generator> generators;
-    for (int index = 0; index < 2; ++index) {
-        const Result<ModelPtr> model = load_bench_model(runtime);
-        if (!model.ok()) {
-            state.SkipWithError(std::string(model.status().message()).c_str());
-            return;
-        }
-        generators.emplace_back(*model);
-        generators.back().generate(1);
-    }
-    const int64_t tokens = 64;
-    std::vector<double> ratios;
-    for (auto _ : state) {
-        const double start = now();
-        for (Generator& each : generators) each.generate(tokens);
-        const double middle = now();
-        std::thread other([&] { generators[1].generate(tokens); });
-        generators[0].generate(tokens);
-        other.join();
-        const double end = now();
-        ratios.push_back((middle - start) / (end - middle));
-        state.SetIterationTime(end - middle);
-    }
-    state.counters["of_one_after_the_other"] = median(ratios);
-}
-
-BENCHMARK(load_beside_reading)->Name("model/load")->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
 BENCHMARK(decode_profile)->Name("model/decode")->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(prefill_profile, 256, 256)
     ->Name("model/prefill/256")
@@ -242,7 +177,6 @@ BENCHMARK_CAPTURE(prefill_profile, 4096, 4096)
     ->UseManualTime()
     ->Iterations(1)
     ->Unit(benchmark::kMillisecond);
-BENCHMARK(two_models_at_once)->Name("model/two")->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace quoin
