@@ -70,4 +70,7 @@ private:
     mutable void* address_ = nullptr;  // found when the library is opened
 };
 
+// The function of this name in what a file calls `library`: name, type and what is looked up cannot differ.
+#define QUOIN_FOREIGN_FUNCTION(name) const ForeignFunction<decltype(&::name)> name(library, #name)
+
 }  // namespace quoin

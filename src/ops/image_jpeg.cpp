@@ -12,14 +12,14 @@ namespace {
 
 // The functions of libjpeg, by their own names.
 ForeignLibrary library(QUOIN_JPEG_LIBRARY);
-const ForeignFunction<decltype(&::jpeg_std_error)> jpeg_std_error(library, "jpeg_std_error");
-const ForeignFunction<decltype(&::jpeg_CreateDecompress)> jpeg_CreateDecompress(library, "jpeg_CreateDecompress");
-const ForeignFunction<decltype(&::jpeg_mem_src)> jpeg_mem_src(library, "jpeg_mem_src");
-const ForeignFunction<decltype(&::jpeg_read_header)> jpeg_read_header(library, "jpeg_read_header");
-const ForeignFunction<decltype(&::jpeg_has_multiple_scans)> jpeg_has_multiple_scans(library, "jpeg_has_multiple_scans");
-const ForeignFunction<decltype(&::jpeg_start_decompress)> jpeg_start_decompress(library, "jpeg_start_decompress");
-const ForeignFunction<decltype(&::jpeg_read_scanlines)> jpeg_read_scanlines(library, "jpeg_read_scanlines");
-const ForeignFunction<decltype(&::jpeg_destroy_decompress)> jpeg_destroy_decompress(library, "jpeg_destroy_decompress");
+QUOIN_FOREIGN_FUNCTION(jpeg_std_error);
+QUOIN_FOREIGN_FUNCTION(jpeg_CreateDecompress);
+QUOIN_FOREIGN_FUNCTION(jpeg_mem_src);
+QUOIN_FOREIGN_FUNCTION(jpeg_read_header);
+QUOIN_FOREIGN_FUNCTION(jpeg_has_multiple_scans);
+QUOIN_FOREIGN_FUNCTION(jpeg_start_decompress);
+QUOIN_FOREIGN_FUNCTION(jpeg_read_scanlines);
+QUOIN_FOREIGN_FUNCTION(jpeg_destroy_decompress);
 
 // A progressive picture may repeat its passes without end, each a few bytes long.
 constexpr int kMostScans = 500;

@@ -12,29 +12,22 @@ namespace {
 
 // The functions of OpenJPEG, by their own names.
 ForeignLibrary library(QUOIN_JPEG2000_LIBRARY);
-const ForeignFunction<decltype(&::opj_stream_default_create)> opj_stream_default_create(library,
-                                                                                        "opj_stream_default_create");
-const ForeignFunction<decltype(&::opj_stream_destroy)> opj_stream_destroy(library, "opj_stream_destroy");
-const ForeignFunction<decltype(&::opj_stream_set_user_data)> opj_stream_set_user_data(library,
-                                                                                      "opj_stream_set_user_data");
-const ForeignFunction<decltype(&::opj_stream_set_user_data_length)> opj_stream_set_user_data_length(
-    library, "opj_stream_set_user_data_length");
-const ForeignFunction<decltype(&::opj_stream_set_read_function)> opj_stream_set_read_function(
-    library, "opj_stream_set_read_function");
-const ForeignFunction<decltype(&::opj_stream_set_skip_function)> opj_stream_set_skip_function(
-    library, "opj_stream_set_skip_function");
-const ForeignFunction<decltype(&::opj_stream_set_seek_function)> opj_stream_set_seek_function(
-    library, "opj_stream_set_seek_function");
-const ForeignFunction<decltype(&::opj_create_decompress)> opj_create_decompress(library, "opj_create_decompress");
-const ForeignFunction<decltype(&::opj_destroy_codec)> opj_destroy_codec(library, "opj_destroy_codec");
-const ForeignFunction<decltype(&::opj_set_default_decoder_parameters)> opj_set_default_decoder_parameters(
-    library, "opj_set_default_decoder_parameters");
-const ForeignFunction<decltype(&::opj_setup_decoder)> opj_setup_decoder(library, "opj_setup_decoder");
-const ForeignFunction<decltype(&::opj_set_error_handler)> opj_set_error_handler(library, "opj_set_error_handler");
-const ForeignFunction<decltype(&::opj_read_header)> opj_read_header(library, "opj_read_header");
-const ForeignFunction<decltype(&::opj_decode)> opj_decode(library, "opj_decode");
-const ForeignFunction<decltype(&::opj_end_decompress)> opj_end_decompress(library, "opj_end_decompress");
-const ForeignFunction<decltype(&::opj_image_destroy)> opj_image_destroy(library, "opj_image_destroy");
+QUOIN_FOREIGN_FUNCTION(opj_stream_default_create);
+QUOIN_FOREIGN_FUNCTION(opj_stream_destroy);
+QUOIN_FOREIGN_FUNCTION(opj_stream_set_user_data);
+QUOIN_FOREIGN_FUNCTION(opj_stream_set_user_data_length);
+QUOIN_FOREIGN_FUNCTION(opj_stream_set_read_function);
+QUOIN_FOREIGN_FUNCTION(opj_stream_set_skip_function);
+QUOIN_FOREIGN_FUNCTION(opj_stream_set_seek_function);
+QUOIN_FOREIGN_FUNCTION(opj_create_decompress);
+QUOIN_FOREIGN_FUNCTION(opj_destroy_codec);
+QUOIN_FOREIGN_FUNCTION(opj_set_default_decoder_parameters);
+QUOIN_FOREIGN_FUNCTION(opj_setup_decoder);
+QUOIN_FOREIGN_FUNCTION(opj_set_error_handler);
+QUOIN_FOREIGN_FUNCTION(opj_read_header);
+QUOIN_FOREIGN_FUNCTION(opj_decode);
+QUOIN_FOREIGN_FUNCTION(opj_end_decompress);
+QUOIN_FOREIGN_FUNCTION(opj_image_destroy);
 
 struct Input {
     std::span<const uint8_t> file;

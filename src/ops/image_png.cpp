@@ -13,32 +13,29 @@ namespace {
 
 // The functions of libpng, by their own names.
 ForeignLibrary library(QUOIN_PNG_LIBRARY);
-const ForeignFunction<decltype(&::png_create_read_struct)> png_create_read_struct(library, "png_create_read_struct");
-const ForeignFunction<decltype(&::png_create_info_struct)> png_create_info_struct(library, "png_create_info_struct");
-const ForeignFunction<decltype(&::png_destroy_read_struct)> png_destroy_read_struct(library, "png_destroy_read_struct");
-const ForeignFunction<decltype(&::png_set_longjmp_fn)> png_set_longjmp_fn(library, "png_set_longjmp_fn");
-const ForeignFunction<decltype(&::png_error)> png_error(library, "png_error");
-const ForeignFunction<decltype(&::png_get_error_ptr)> png_get_error_ptr(library, "png_get_error_ptr");
-const ForeignFunction<decltype(&::png_get_io_ptr)> png_get_io_ptr(library, "png_get_io_ptr");
-const ForeignFunction<decltype(&::png_set_read_fn)> png_set_read_fn(library, "png_set_read_fn");
-const ForeignFunction<decltype(&::png_set_user_limits)> png_set_user_limits(library, "png_set_user_limits");
-const ForeignFunction<decltype(&::png_set_keep_unknown_chunks)> png_set_keep_unknown_chunks(
-    library, "png_set_keep_unknown_chunks");
-const ForeignFunction<decltype(&::png_read_info)> png_read_info(library, "png_read_info");
-const ForeignFunction<decltype(&::png_get_color_type)> png_get_color_type(library, "png_get_color_type");
-const ForeignFunction<decltype(&::png_set_strip_16)> png_set_strip_16(library, "png_set_strip_16");
-const ForeignFunction<decltype(&::png_set_strip_alpha)> png_set_strip_alpha(library, "png_set_strip_alpha");
-const ForeignFunction<decltype(&::png_set_palette_to_rgb)> png_set_palette_to_rgb(library, "png_set_palette_to_rgb");
-const ForeignFunction<decltype(&::png_set_expand_gray_1_2_4_to_8)> png_set_expand_gray_1_2_4_to_8(
-    library, "png_set_expand_gray_1_2_4_to_8");
-const ForeignFunction<decltype(&::png_set_interlace_handling)> png_set_interlace_handling(library,
-                                                                                          "png_set_interlace_handling");
-const ForeignFunction<decltype(&::png_read_update_info)> png_read_update_info(library, "png_read_update_info");
-const ForeignFunction<decltype(&::png_read_row)> png_read_row(library, "png_read_row");
-const ForeignFunction<decltype(&::png_get_image_width)> png_get_image_width(library, "png_get_image_width");
-const ForeignFunction<decltype(&::png_get_image_height)> png_get_image_height(library, "png_get_image_height");
-const ForeignFunction<decltype(&::png_get_rowbytes)> png_get_rowbytes(library, "png_get_rowbytes");
-const ForeignFunction<decltype(&::png_get_channels)> png_get_channels(library, "png_get_channels");
+QUOIN_FOREIGN_FUNCTION(png_create_read_struct);
+QUOIN_FOREIGN_FUNCTION(png_create_info_struct);
+QUOIN_FOREIGN_FUNCTION(png_destroy_read_struct);
+QUOIN_FOREIGN_FUNCTION(png_set_longjmp_fn);
+QUOIN_FOREIGN_FUNCTION(png_error);
+QUOIN_FOREIGN_FUNCTION(png_get_error_ptr);
+QUOIN_FOREIGN_FUNCTION(png_get_io_ptr);
+QUOIN_FOREIGN_FUNCTION(png_set_read_fn);
+QUOIN_FOREIGN_FUNCTION(png_set_user_limits);
+QUOIN_FOREIGN_FUNCTION(png_set_keep_unknown_chunks);
+QUOIN_FOREIGN_FUNCTION(png_read_info);
+QUOIN_FOREIGN_FUNCTION(png_get_color_type);
+QUOIN_FOREIGN_FUNCTION(png_set_strip_16);
+QUOIN_FOREIGN_FUNCTION(png_set_strip_alpha);
+QUOIN_FOREIGN_FUNCTION(png_set_palette_to_rgb);
+QUOIN_FOREIGN_FUNCTION(png_set_expand_gray_1_2_4_to_8);
+QUOIN_FOREIGN_FUNCTION(png_set_interlace_handling);
+QUOIN_FOREIGN_FUNCTION(png_read_update_info);
+QUOIN_FOREIGN_FUNCTION(png_read_row);
+QUOIN_FOREIGN_FUNCTION(png_get_image_width);
+QUOIN_FOREIGN_FUNCTION(png_get_image_height);
+QUOIN_FOREIGN_FUNCTION(png_get_rowbytes);
+QUOIN_FOREIGN_FUNCTION(png_get_channels);
 
 class PngReader {
 public:

@@ -14,25 +14,22 @@ namespace {
 
 // The functions of libtiff, by their own names.
 ForeignLibrary library(QUOIN_TIFF_LIBRARY);
-const ForeignFunction<decltype(&::TIFFOpenOptionsAlloc)> TIFFOpenOptionsAlloc(library, "TIFFOpenOptionsAlloc");
-const ForeignFunction<decltype(&::TIFFOpenOptionsFree)> TIFFOpenOptionsFree(library, "TIFFOpenOptionsFree");
-const ForeignFunction<decltype(&::TIFFOpenOptionsSetMaxSingleMemAlloc)> TIFFOpenOptionsSetMaxSingleMemAlloc(
-    library, "TIFFOpenOptionsSetMaxSingleMemAlloc");
-const ForeignFunction<decltype(&::TIFFOpenOptionsSetErrorHandlerExtR)> TIFFOpenOptionsSetErrorHandlerExtR(
-    library, "TIFFOpenOptionsSetErrorHandlerExtR");
-const ForeignFunction<decltype(&::TIFFOpenOptionsSetWarningHandlerExtR)> TIFFOpenOptionsSetWarningHandlerExtR(
-    library, "TIFFOpenOptionsSetWarningHandlerExtR");
-const ForeignFunction<decltype(&::TIFFClientOpenExt)> TIFFClientOpenExt(library, "TIFFClientOpenExt");
-const ForeignFunction<decltype(&::TIFFClose)> TIFFClose(library, "TIFFClose");
-const ForeignFunction<decltype(&::TIFFGetField)> TIFFGetField(library, "TIFFGetField");
-const ForeignFunction<decltype(&::TIFFGetFieldDefaulted)> TIFFGetFieldDefaulted(library, "TIFFGetFieldDefaulted");
-const ForeignFunction<decltype(&::TIFFSetField)> TIFFSetField(library, "TIFFSetField");
-const ForeignFunction<decltype(&::TIFFIsTiled)> TIFFIsTiled(library, "TIFFIsTiled");
-const ForeignFunction<decltype(&::TIFFTileSize64)> TIFFTileSize64(library, "TIFFTileSize64");
-const ForeignFunction<decltype(&::TIFFStripSize64)> TIFFStripSize64(library, "TIFFStripSize64");
-const ForeignFunction<decltype(&::TIFFRGBAImageBegin)> TIFFRGBAImageBegin(library, "TIFFRGBAImageBegin");
-const ForeignFunction<decltype(&::TIFFRGBAImageGet)> TIFFRGBAImageGet(library, "TIFFRGBAImageGet");
-const ForeignFunction<decltype(&::TIFFRGBAImageEnd)> TIFFRGBAImageEnd(library, "TIFFRGBAImageEnd");
+QUOIN_FOREIGN_FUNCTION(TIFFOpenOptionsAlloc);
+QUOIN_FOREIGN_FUNCTION(TIFFOpenOptionsFree);
+QUOIN_FOREIGN_FUNCTION(TIFFOpenOptionsSetMaxSingleMemAlloc);
+QUOIN_FOREIGN_FUNCTION(TIFFOpenOptionsSetErrorHandlerExtR);
+QUOIN_FOREIGN_FUNCTION(TIFFOpenOptionsSetWarningHandlerExtR);
+QUOIN_FOREIGN_FUNCTION(TIFFClientOpenExt);
+QUOIN_FOREIGN_FUNCTION(TIFFClose);
+QUOIN_FOREIGN_FUNCTION(TIFFGetField);
+QUOIN_FOREIGN_FUNCTION(TIFFGetFieldDefaulted);
+QUOIN_FOREIGN_FUNCTION(TIFFSetField);
+QUOIN_FOREIGN_FUNCTION(TIFFIsTiled);
+QUOIN_FOREIGN_FUNCTION(TIFFTileSize64);
+QUOIN_FOREIGN_FUNCTION(TIFFStripSize64);
+QUOIN_FOREIGN_FUNCTION(TIFFRGBAImageBegin);
+QUOIN_FOREIGN_FUNCTION(TIFFRGBAImageGet);
+QUOIN_FOREIGN_FUNCTION(TIFFRGBAImageEnd);
 
 struct TiffFile {
     std::span<const uint8_t> bytes;

@@ -9,8 +9,8 @@ namespace {
 
 // The functions of libwebp, by their own names.
 ForeignLibrary library(QUOIN_WEBP_LIBRARY);
-const ForeignFunction<decltype(&::WebPGetFeaturesInternal)> WebPGetFeaturesInternal(library, "WebPGetFeaturesInternal");
-const ForeignFunction<decltype(&::WebPDecodeRGBInto)> WebPDecodeRGBInto(library, "WebPDecodeRGBInto");
+QUOIN_FOREIGN_FUNCTION(WebPGetFeaturesInternal);
+QUOIN_FOREIGN_FUNCTION(WebPDecodeRGBInto);
 
 }  // namespace
 
