@@ -167,11 +167,7 @@ constexpr std::array kProviders = {
 #endif
 };
 bool is_byte_maximum(const PoolQuery& query) {
-    const Isa isa = query.context.runtime.isa;
-    return query.maximum && query.dtype != DType::F32 && (isa == Isa::Avx512 || isa == Isa::Avx512Vnni);
-}
-bool is_any(const PoolQuery& /*query*/) {
-    return true;
+    return query.maximum && query.dtype != DType::F32 && has_avx512(query);
 }
 // oneDNN and the own kernel, one thread of a Zen 4, microseconds: the largest of 3x3 bytes, 24 channels at 112x112 in
 // steps of 2, 69 and 21 (without masks for bytes 280); of floats oneDNN takes a fifth less.

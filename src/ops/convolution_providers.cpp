@@ -65,13 +65,6 @@ bool is_one_row(const ConvolutionQuery& query) {
 bool is_grouped(const IntegerConvolutionQuery& query) {
     return query.problem.group > 1 && !query.problem.is_depthwise();
 }
-bool has_avx512(const ConvolutionQuery& query) {
-    return query.context.runtime.isa == Isa::Avx512 || query.context.runtime.isa == Isa::Avx512Vnni;
-}
-template <class Query>
-bool is_any(const Query& /*query*/) {
-    return true;
-}
 
 template <class Entry, size_t size>
 const Entry* find(const std::array<const Entry*, size>& entries, Provider provider) {

@@ -82,8 +82,7 @@ constexpr int64_t kLargeMatrix = int64_t{1} << 20;
 constexpr int64_t kManyRows = 384;
 
 bool is_large(const ProductQuery& query) {
-    const Runtime& runtime = query.context.runtime;
-    if (runtime.isa != Isa::Avx512 && runtime.isa != Isa::Avx512Vnni) return false;
+    if (!has_avx512(query)) return false;
     const Graph& graph = query.context.graph;
     const auto& a = graph.value(query.context.node.inputs[0]).dims;
     const auto& b = graph.value(query.context.node.inputs[1]).dims;
@@ -93,9 +92,6 @@ bool is_large(const ProductQuery& query) {
     const Dim columns = b->back();
     return rows.known() && inner.known() && columns.known() && rows.size >= kManyRows &&
            static_cast<double>(inner.size) * static_cast<double>(columns.size) >= double{kLargeMatrix};
-}
-bool is_any(const ProductQuery& /*query*/) {
-    return true;
 }
 
 using enum Provider;

@@ -32,6 +32,17 @@ struct ProviderOrder {
     bool (*applies)(const Query& query);
     std::array<Provider, 4> providers;
 };
+// Kinds of problems that ops ask about alike; a Query has the PrepareContext `context`.
+template <class Query>
+bool is_any(const Query& /*query*/) {
+    return true;
+}
+template <class Query>
+bool has_avx512(const Query& query) {
+    const Isa isa = query.context.runtime.isa;
+    return isa == Isa::Avx512 || isa == Isa::Avx512Vnni;
+}
+
 template <class Query>
 std::span<const Provider> order_for(std::span<const ProviderOrder<Query>> rows, const Query& query) {
     const auto found = std::ranges::find_if(rows, [&](const auto& row) { return row.applies(query); });
