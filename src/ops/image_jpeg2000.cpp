@@ -4,7 +4,7 @@
 
 #include <openjpeg.h>
 
-#include "ops/foreign_library.h"
+#include "core/foreign_library.h"
 #include "ops/image_codecs.h"
 
 namespace quoin {

@@ -5,7 +5,7 @@
 
 #include <png.h>
 
-#include "ops/foreign_library.h"
+#include "core/foreign_library.h"
 #include "ops/image_codecs.h"
 
 namespace quoin {

@@ -6,7 +6,7 @@
 
 #include <tiffio.h>
 
-#include "ops/foreign_library.h"
+#include "core/foreign_library.h"
 #include "ops/image_codecs.h"
 
 namespace quoin {

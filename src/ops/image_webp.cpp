@@ -1,7 +1,7 @@
 // WebP by libwebp: pictures, no animations.
 #include <webp/decode.h>
 
-#include "ops/foreign_library.h"
+#include "core/foreign_library.h"
 #include "ops/image_codecs.h"
 
 namespace quoin {
