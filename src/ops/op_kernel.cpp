@@ -140,6 +140,15 @@ Tensor tensor_of(const TensorView& view) {
     return {view.dtype, view.shape, view.data, bytes, nullptr};
 }
 
+// Both of one type and shape; they may be the same bytes.
+void copy_elements(const Tensor& from, const Tensor& to) {
+    if (from.dtype() == DType::String) {
+        std::ranges::copy(from.as<const std::string>(), to.as<std::string>().begin());
+    } else if (from.byte_size() != 0) {
+        std::memmove(to.data(), from.data(), from.byte_size());
+    }
+}
+
 // A step's outputs lie where the plan says.
 class StepContext final : public ComputeContext {
 public:
@@ -162,7 +171,7 @@ public:
     Status set_output(size_t index, RuntimeValue value) override {
         if (!value.is_tensor()) return fail(StatusCode::Internal, "output ", index, " is no tensor in a plan");
         QUOIN_ASSIGN_OR_RETURN(const Tensor place, output(index, value.dtype(), value.tensor().shape()));
-        if (place.byte_size() != 0) std::memmove(place.data(), value.tensor().data(), place.byte_size());
+        copy_elements(value.tensor(), place);
         return {};
     }
 
@@ -230,11 +239,7 @@ Result<RuntimeValue> deep_copy(const RuntimeValue& value, const Runtime& runtime
             const Tensor& tensor = value.tensor();
             QUOIN_ASSIGN_OR_RETURN(Tensor copy,
                                    Tensor::allocate(runtime.memory, tensor.dtype(), tensor.shape(), "a copied value"));
-            if (tensor.dtype() == DType::String) {
-                std::ranges::copy(tensor.as<const std::string>(), copy.as<std::string>().begin());
-            } else if (tensor.byte_size() != 0) {
-                std::memcpy(copy.data(), tensor.data(), tensor.byte_size());
-            }
+            copy_elements(tensor, copy);
             return RuntimeValue(std::move(copy));
         }
         case RuntimeValue::Kind::Sequence: {

@@ -46,6 +46,14 @@ Result<std::vector<RuntimeValue>> run_on_texts(Op op, const std::vector<Tensor>&
     return results;
 }
 
+TEST_CASE("a cast from strings to strings copies them") {
+    const std::string longer(40, 'b');  // on the heap
+    const Attributes to_string{{"to", static_cast<int64_t>(DType::String)}};
+    const auto copied = run_on_texts(Op::Cast, {texts({2}, {"a", longer})}, to_string);
+    REQUIRE(copied.ok());
+    CHECK(texts_of(copied->at(0)) == Texts{"a", longer});
+}
+
 TEST_CASE("strings are joined element by element, and broadcast") {
     const auto joined = run_on_texts(Op::StringConcat, {texts({2, 1}, {"a", "b"}), texts({3}, {"x", "", "\u00e9"})});
     REQUIRE(joined.ok());
