@@ -147,7 +147,7 @@ struct Shrink {
         const auto value = static_cast<double>(x);
         if (value < -p.alpha) return to<A>(value + p.beta);
         if (value > p.alpha) return to<A>(value - p.beta);
-        return std::isnan(value) ? x : A{0};
+        return A{0};  // of NaN, too: it is neither
     }
     // Out of range is undefined by ONNX: the nearest number.
     template <class A>

@@ -176,6 +176,7 @@ TEST_CASE("functions at the ends of the number line") {
         CHECK(softplus_of[2] == kInf);
         CHECK(softplus_of[3] == 0);
         CHECK(std::isnan(softplus_of[4]));
+        CHECK(of(Op::Shrink)[4] == 0);  // as ONNX defines it: neither below nor above
         for (const Op op : {Op::Relu, Op::LeakyRelu, Op::Sigmoid, Op::Tanh, Op::Mish, Op::Elu, Op::HardSwish}) {
             CAPTURE(op_info(op).name);
             CHECK(std::isnan(of(op)[4]));
