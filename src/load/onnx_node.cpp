@@ -67,6 +67,14 @@ std::optional<std::vector<int64_t>> NodeDraft::constant_integers(ValueId id) con
     return elements;
 }
 
+std::optional<std::vector<float>> NodeDraft::constant_floats(ValueId id) const {
+    if (id == kNoValue || !graph_.value(id).constant) return std::nullopt;
+    const Result<Tensor> tensor = graph_.value(id).constant->load();
+    if (!tensor.ok() || tensor->dtype() != DType::F32) return std::nullopt;
+    const auto elements = tensor->as<const float>();
+    return std::vector<float>(elements.begin(), elements.end());
+}
+
 const Attribute* NodeDraft::attribute(std::string_view key) const {
     const auto found = std::ranges::find_if(attributes, [&](const auto& entry) { return entry.first == key; });
     return found == attributes.end() ? nullptr : &found->second;

@@ -54,6 +54,8 @@ public:
     std::optional<size_t> rank(ValueId id) const;
     // The elements of a constant tensor of i64 or i32; nullopt when it is none.
     std::optional<std::vector<int64_t>> constant_integers(ValueId id) const;
+    // The same of f32.
+    std::optional<std::vector<float>> constant_floats(ValueId id) const;
 
     const Attribute* attribute(std::string_view key) const;
     int64_t integer(std::string_view key, int64_t fallback) const;

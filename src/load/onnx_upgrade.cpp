@@ -164,11 +164,32 @@ Status scatter_elements(NodeDraft& draft) {
     return {};
 }
 
+// The nearest element was the one before where a picture grows and the next one where it shrinks: ONNX's tests of that
+// version say so. A picture that may do both does so in two steps.
 Status resize_asymmetric(NodeDraft& draft) {
-    draft.set("coordinate_transformation_mode", std::string("asymmetric"));
-    draft.set("nearest_mode", std::string("floor"));
-    if (draft.string("mode", "nearest") == "bilinear") draft.set("mode", std::string("linear"));
-    draft.inputs.insert(draft.inputs.begin() + std::min<ptrdiff_t>(1, std::ssize(draft.inputs)), kNoValue);
+    const std::string named = draft.string("mode", "nearest");
+    const std::string mode = named == "bilinear" ? "linear" : named;
+    const ValueId scales = draft.input(1);
+    const std::optional<std::vector<float>> known = draft.constant_floats(scales);
+    const auto any = [&](auto matches) { return !known || std::ranges::any_of(*known, matches); };
+    const bool shrinks = mode == "nearest" && scales != kNoValue && any([](float scale) { return scale < 1; });
+    const bool grows = any([](float scale) { return scale > 1; });
+    const auto attributes = [&](const char* nearest_mode) {
+        return Attributes{{"mode", mode},
+                          {"coordinate_transformation_mode", std::string("asymmetric")},
+                          {"nearest_mode", std::string(nearest_mode)}};
+    };
+    if (!shrinks || !grows) {
+        for (auto& [key, value] : attributes(shrinks ? "ceil" : "floor")) draft.set(key, std::move(value));
+        draft.inputs = {draft.input(0), kNoValue, scales};
+        return {};
+    }
+    const ValueId one = draft.scalar_like(1, scales);
+    const ValueId smaller =
+        draft.add(Op::Resize, {draft.input(0), kNoValue, draft.add(Op::Min, {scales, one})}, attributes("ceil"));
+    const ValueId larger =
+        draft.add(Op::Resize, {smaller, kNoValue, draft.add(Op::Max, {scales, one})}, attributes("floor"));
+    draft.finish({larger});
     return {};
 }
 

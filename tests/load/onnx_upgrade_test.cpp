@@ -7,12 +7,13 @@ namespace quoin::test {
 namespace {
 
 // The nodes that one node of version `version` becomes, "Op(inputs) {attributes}" each. Inputs are a and b, f32; the
-// constants i and f, integers and floats.
+// constants i, f and s, integers and floats.
 std::vector<std::string> upgraded(int64_t version, const Message& node) {
     OnnxModel model;
     model.opsets = {{"", version}};
     model.inputs = {value_message("a", DType::F32, {"n", "3", "4"}), value_message("b", DType::F32, {"3"})};
-    model.initializers = {integers_message("i", {2}, {1, 2}), floats_message("f", {3}, {1, 2, 3})};
+    model.initializers = {integers_message("i", {2}, {1, 2}), floats_message("f", {3}, {1, 2, 3}),
+                          floats_message("s", {3}, {1, 0.5F, 0.25F})};
     model.nodes = {node};
     model.outputs = {Message().text(1, "y")};
     const std::string bytes = model.write();
@@ -117,6 +118,12 @@ TEST_CASE("sizes of pictures change as they did in the version of the file") {
     CHECK(upgraded(10, node_message("Resize", {"a", "f"}, {"y"}, {string_attribute("mode", "nearest")})) ==
           Lines{"Resize a none [1.00;2.00;3.00;] mode=nearest coordinate_transformation_mode=asymmetric "
                 "nearest_mode=floor"});
+    const std::string shrinking = "mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=ceil";
+    CHECK(upgraded(10, node_message("Resize", {"a", "s"}, {"y"})) ==
+          Lines{"Resize a none [1.00;0.50;0.25;] " + shrinking});
+    CHECK(upgraded(10, node_message("Resize", {"a", "b"}, {"y"})) ==
+          Lines{"Min b [1.00;]", "Resize a none % " + shrinking, "Max b [1.00;]",
+                "Resize % none % mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor"});
     CHECK(upgraded(13, node_message("Resize", {"a", "", "", "i"}, {"y"})) == Lines{"Resize a none none [1;2;]"});
 }
 
