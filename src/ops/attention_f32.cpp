@@ -17,7 +17,11 @@ constexpr float kMasked = -std::numeric_limits<float>::infinity();
 class FloatAttention final : public PreparedNode {
 public:
     FloatAttention(const Node& node, const KernelTable& kernels)
-        : node_(node), kernels_(kernels), window_(node), softcap_(static_cast<float>(node.number("softcap", 0.0))) {}
+        : node_(node),
+          kernels_(kernels),
+          window_(node),
+          softcap_(static_cast<float>(node.number("softcap", 0.0))),
+          mask_is_broadcast_(mask_is_broadcast(node)) {}
 
     Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
         const AttentionSizes sizes = sizes_of(arguments);
@@ -225,16 +229,20 @@ private:
         for (int64_t index = 0; index < value_size; ++index) result[index] *= factor;
     }
 
-    static void add_mask(const TensorView& mask, const View& view, int64_t row, int64_t position, int64_t keys,
-                         float* scores) {
-        const MaskStrides strides(mask.shape);
-        const int64_t base = strides.row(view.batch, view.head, view.first + row) + position;
+    void add_mask(const TensorView& mask, const View& view, int64_t row, int64_t position, int64_t keys,
+                  float* scores) const {
+        const MaskStrides strides(mask.shape, mask_is_broadcast_);
+        const int64_t step = strides.strides[3];
+        const int64_t base = strides.row(view.batch, view.head, view.first + row) + position * step;
         const int64_t there = std::clamp<int64_t>(strides.keys - position, 0, keys);
         if (mask.dtype == DType::Bool) {
             const auto* const allowed = mask.as<uint8_t>() + base;
             for (int64_t key = 0; key < there; ++key) {
-                if (allowed[key] == 0) scores[key] = kMasked;
+                if (allowed[key * step] == 0) scores[key] = kMasked;
             }
+        } else if (step == 0) {
+            const float bias = mask.as<float>()[base];
+            for (int64_t key = 0; key < there; ++key) scores[key] = bias == kMasked ? kMasked : scores[key] + bias;
         } else {
             const auto* const bias = mask.as<float>() + base;
             for (int64_t key = 0; key < there; ++key) {
@@ -248,6 +256,7 @@ private:
     const KernelTable& kernels_;
     AttentionWindow window_;
     float softcap_;
+    bool mask_is_broadcast_;
 };
 
 }  // namespace

@@ -156,7 +156,8 @@ Status infer_attention(InferContext& context) {
         for (size_t back = 1; back <= mask.size(); ++back) {
             const Dim dim = mask[mask.size() - back];
             const Dim limit = wanted[4 - back];
-            const bool shorter = back == 1 && dim.known() && limit.known() && dim.size < limit.size;
+            const bool shorter = back == 1 && !mask_is_broadcast(context.node()) && dim.known() && limit.known() &&
+                                 dim.size < limit.size;
             if (dim.size != 1 && !shorter && !may_equal(dim, limit)) {
                 return context.fail("the mask's dimension ", dim.size, " cannot be broadcast to ", limit.size);
             }
@@ -229,7 +230,7 @@ public:
         store(present_value, value);
         WriteAs<T> result(y);
         WriteAs<T> qk(scores);
-        const MaskStrides strides(context_.input(kMask).shape());
+        const MaskStrides strides(context_.input(kMask).shape(), mask_is_broadcast(context_.node()));
         const bool boolean = context_.input(kMask).dtype() == DType::Bool;
         const auto lengths = context_.input(kNonpadLengths).template as<const int64_t>();
         const int64_t total = sizes_.total();
@@ -251,10 +252,10 @@ public:
                         each = j >= range.first && j < range.last ? T{0} : -std::numeric_limits<T>::infinity();
                         if (context_.has_input(kMask)) {
                             const bool padded = j >= strides.keys;
-                            if (padded || (boolean && masked[j] == 0)) {
+                            if (padded || (boolean && masked[j * strides.strides[3]] == 0)) {
                                 each = -std::numeric_limits<T>::infinity();
                             } else if (!boolean) {
-                                each += masked[j];
+                                each += masked[j * strides.strides[3]];
                             }
                         }
                         any = any || each != -std::numeric_limits<T>::infinity();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <string_view>
 
 #include "core/shape.h"
 #include "graph/graph.h"
@@ -73,19 +74,26 @@ struct AttentionWindow {
     }
 };
 
+// Attribute, 1 where the mask is broadcast to the scores along all axes, as by an Add. From version 24 on ONNX masks
+// the keys that a shorter mask says nothing of, so that one of a single key is no longer that of all keys.
+inline constexpr std::string_view kMaskIsBroadcast = "mask_is_broadcast";
+inline bool mask_is_broadcast(const Node& node) {
+    return node.integer(kMaskIsBroadcast, 0) != 0;
+}
+
 // A mask of up to four axes seen as [batch][head][query][key]; keys from `keys` on are masked.
 struct MaskStrides {
     std::array<int64_t, 4> strides{};
     int64_t keys = 0;
 
-    explicit MaskStrides(const Shape& shape) {
+    MaskStrides(const Shape& shape, bool is_broadcast) {
         int64_t stride = 1;
         for (size_t back = 1; back <= shape.rank() && back <= 4; ++back) {
             const int64_t size = shape[shape.rank() - back];
-            strides[4 - back] = size == 1 && back > 1 ? 0 : stride;
+            strides[4 - back] = size == 1 && (back > 1 || is_broadcast) ? 0 : stride;
             stride *= size;
         }
-        keys = shape.rank() == 0 ? 0 : shape.back();
+        keys = shape.rank() == 0 ? 0 : strides[3] == 0 ? std::numeric_limits<int64_t>::max() : shape.back();
     }
     int64_t row(int64_t batch, int64_t head, int64_t query) const {
         return batch * strides[0] + head * strides[1] + query * strides[2];

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/log.h"
+#include "ops/attention_sizes.h"
 #include "optimize/constants.h"
 #include "optimize/passes.h"
 #include "optimize/patterns.h"
@@ -229,7 +230,10 @@ private:
             }
             node.inputs = {pattern.query, key, pattern.value};
         }
-        if (pattern.mask != kNoValue) node.inputs.push_back(pattern.mask);
+        if (pattern.mask != kNoValue) {
+            node.inputs.push_back(pattern.mask);
+            node.attributes.emplace_back(kMaskIsBroadcast, int64_t{1});
+        }
         nodes.push_back(std::move(node));
     }
 

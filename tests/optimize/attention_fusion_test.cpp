@@ -43,6 +43,17 @@ TEST_CASE("attention on heads that stay apart becomes one node, its scale may be
     CHECK(g.ops() == std::vector<Op>{Op::Attention});
 }
 
+TEST_CASE("a mask of one key for each query is that of all keys, as the Add had it") {
+    AttentionGraph g;
+    const ValueId q = g.input({2, kHeads, 5, kSize});
+    const ValueId k =
+        g.node(Op::Transpose, {g.input({2, kHeads, 7, kSize})}, {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
+    const ValueId masked = g.node(Op::Add, {g.node(Op::MatMul, {q, k}), g.constant({5, 1})});
+    g.graph.add_output(g.node(Op::MatMul, {g.node(Op::Softmax, {masked}), g.input({2, kHeads, 7, kSize})}));
+    g.check_same_results(fuse_attention, 1e-5);
+    CHECK(g.ops() == std::vector<Op>{Op::Attention});
+}
+
 TEST_CASE("probabilities that others read and keys that broadcast are no attention") {
     AttentionGraph g;
     const ValueId q = g.input({2, kHeads, 5, kSize});
