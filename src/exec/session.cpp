@@ -140,7 +140,7 @@ Status Session::bind(Planned& planned) {
         scratch_ = Buffer();
         QUOIN_ASSIGN_OR_RETURN(scratch_, Buffer::allocate(prepared_->runtime->memory, scratch, "scratch"));
     }
-    if (program.steps.size() > next_task_.size()) next_task_ = std::vector<std::atomic<int64_t>>(program.steps.size());
+    shares_.resize(program.steps.size(), prepared_->runtime->team->size());
     if (!program.dynamic.empty() && dynamic_values_.empty()) dynamic_values_.resize(prepared_->graph.values().size());
 
     if (parent_ != nullptr) QUOIN_RETURN_IF_ERROR(own_outputs(program));
@@ -210,40 +210,70 @@ void Session::forget_run() {
     std::ranges::fill(outputs_, TensorView{});
 }
 
-// Every thread walks all steps and takes tasks while there are any; barriers stand where data flows.
+// Runs the tasks that next_task() gives, until -1. Whether there were any.
+template <class NextTask>
+bool Session::run_tasks(const Program& program, const Step& step, int thread, const NextTask& next_task) {
+    const std::span<const TensorView> views(program.views.data() + step.view_of(thread), step.inputs + step.outputs);
+    const Arguments arguments{views.first(step.inputs), views.subspan(step.inputs), step.work};
+    const PreparedNode& node = *prepared_->nodes[static_cast<size_t>(step.node)];
+    std::byte* const scratch = scratch_.data() + program.scratch_bytes * static_cast<size_t>(thread);
+    bool worked = false;
+    while (!failed_.load(std::memory_order_relaxed)) {
+        const int64_t task = next_task();
+        if (task < 0) break;
+        worked = true;
+        Status status = node.run(arguments, task, scratch);
+        if (status.ok() && is_cancelled()) status = error(StatusCode::Cancelled, "the run was cancelled");
+        if (!status.ok()) {
+            const std::scoped_lock lock(failure_mutex_);
+            if (!failed_.exchange(true)) failure_ = at_node(prepared_->graph.node(step.node), status);
+        }
+    }
+    return worked;
+}
+
+// Every thread walks all steps. Between two barriers it does its own share of each, then what others have left of
+// theirs. After a failure the tasks are skipped but not the barriers: the others stand there waiting.
 void Session::walk(const Program& program, int thread) {
     Team& team = *prepared_->runtime->team;
-    std::byte* const scratch = scratch_.data() + program.scratch_bytes * static_cast<size_t>(thread);
     const bool watched = is_watched();
-    for (size_t index = 0; index < program.steps.size(); ++index) {
-        const Step& step = program.steps[index];
-        const int64_t arrived_ns = watched ? Profile::now_ns() : 0;
-        if (step.barrier) team.barrier(thread);
-        const int64_t began_ns = watched ? Profile::now_ns() : 0;
-        const std::span<const TensorView> views(program.views.data() + step.view_of(thread),
-                                                step.inputs + step.outputs);
-        const Arguments arguments{views.first(step.inputs), views.subspan(step.inputs), step.work};
-        const PreparedNode& node = *prepared_->nodes[static_cast<size_t>(step.node)];
-        std::atomic<int64_t>& next = next_task_[index];
-        // After a failure the steps are skipped but not the barriers: the others stand there waiting.
-        bool worked = false;
-        for (int64_t own = 0; !failed_.load(std::memory_order_relaxed); ++own) {
-            const int64_t task = step.work.replicated ? own : next.fetch_add(1, std::memory_order_relaxed);
-            if (task >= step.work.tasks) break;
-            worked = true;
-            Status status = node.run(arguments, task, scratch);
-            if (status.ok() && is_cancelled()) status = error(StatusCode::Cancelled, "the run was cancelled");
-            if (!status.ok()) {
-                const std::scoped_lock lock(failure_mutex_);
-                if (!failed_.exchange(true)) failure_ = at_node(prepared_->graph.node(step.node), status);
+    const auto clock = [watched] { return watched ? Profile::now_ns() : 0; };
+    shares_.prepare_next_run(thread);
+    int64_t arrived_ns = clock();
+    for (size_t begin = 0, end = 0; begin < program.steps.size(); begin = end) {
+        int64_t began_ns = arrived_ns;
+        if (program.steps[begin].barrier) {
+            team.barrier(thread);
+            began_ns = clock();
+        }
+        const auto done = [&](const Step& step, bool worked) {
+            if (!watched) return;
+            const int64_t ended_ns = Profile::now_ns();
+            note(thread, step.node, arrived_ns, began_ns, ended_ns, worked);
+            arrived_ns = began_ns = ended_ns;
+        };
+        for (end = begin; end < program.steps.size() && (end == begin || !program.steps[end].barrier); ++end) {
+            const Step& step = program.steps[end];
+            int64_t next = 0;
+            const auto next_task = [&] {
+                if (!step.work.replicated) return shares_.take_own(end, step.work.tasks, thread);
+                return next < step.work.tasks ? next++ : -1;
+            };
+            done(step, run_tasks(program, step, thread, next_task));
+        }
+        for (size_t index = end; index-- > begin;) {
+            const Step& step = program.steps[index];
+            if (step.work.replicated) continue;
+            for (int distance = 1; distance < team.size(); ++distance) {
+                const int owner = (thread + distance) % team.size();
+                const auto next_task = [&] { return shares_.take_from(index, step.work.tasks, owner); };
+                if (run_tasks(program, step, thread, next_task)) done(step, true);
             }
         }
-        if (watched) note(thread, step.node, arrived_ns, began_ns, worked);
     }
 }
 
-void Session::note(int thread, NodeId node, int64_t arrived_ns, int64_t began_ns, bool worked) {
-    const int64_t ended_ns = Profile::now_ns();
+void Session::note(int thread, NodeId node, int64_t arrived_ns, int64_t began_ns, int64_t ended_ns, bool worked) {
     if (profile_ != nullptr) {
         Profile::Times& times = profile_->at(thread, node);
         times.wait_ns += began_ns - arrived_ns;
@@ -254,7 +284,7 @@ void Session::note(int thread, NodeId node, int64_t arrived_ns, int64_t began_ns
 
 Status Session::run_steps(const Program& program) {
     if (program.steps.empty()) return {};
-    for (size_t step = 0; step < program.steps.size(); ++step) next_task_[step].store(0, std::memory_order_relaxed);
+    shares_.begin_run();
     failed_.store(false, std::memory_order_relaxed);
     failure_ = {};
     prepared_->runtime->team->run([&](int thread) { walk(program, thread); });
@@ -292,7 +322,7 @@ Status Session::run_dynamic(const Program& program) {
             if (node.outputs[index] == kNoValue) continue;
             dynamic_values_[static_cast<size_t>(node.outputs[index])] = std::move(results[index]);
         }
-        if (is_watched()) note(0, step.node, began_ns, began_ns, true);
+        if (is_watched()) note(0, step.node, began_ns, began_ns, Profile::now_ns(), true);
     }
     return {};
 }

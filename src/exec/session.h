@@ -12,6 +12,7 @@
 #include "exec/prepared_graph.h"
 #include "exec/profile.h"
 #include "exec/program.h"
+#include "exec/task_shares.h"
 #include "exec/trace.h"
 
 namespace quoin {
@@ -64,7 +65,9 @@ private:
     std::byte* address(const Place& place) const;
     Status run_steps(const Program& program);
     void walk(const Program& program, int thread);
-    void note(int thread, NodeId node, int64_t arrived_ns, int64_t began_ns, bool worked);
+    template <class NextTask>
+    bool run_tasks(const Program& program, const Step& step, int thread, const NextTask& next_task);
+    void note(int thread, NodeId node, int64_t arrived_ns, int64_t began_ns, int64_t ended_ns, bool worked);
     bool is_watched() const { return profile_ != nullptr || trace_ != nullptr; }
     Status run_dynamic(const Program& program);
     RuntimeValue value_at(const TensorView& view, const Place& place) const;
@@ -92,9 +95,9 @@ private:
     std::vector<TensorView> dynamic_types_;     // of the last stage's results
     std::vector<RuntimeValue> output_values_;   // of outputs that are no plain tensors
     std::map<const Graph*, std::unique_ptr<Session>> bodies_;
-    const Session* parent_ = nullptr;              // whose node this session is the body of
-    std::vector<Tensor> owned_outputs_;            // of a body: where steps write results that outlive the run
-    std::vector<std::atomic<int64_t>> next_task_;  // of each step
+    const Session* parent_ = nullptr;    // whose node this session is the body of
+    std::vector<Tensor> owned_outputs_;  // of a body: where steps write results that outlive the run
+    TaskShares shares_;
     Profile* profile_ = nullptr;
     Trace* trace_ = nullptr;
 

@@ -38,60 +38,13 @@ int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-// Where runs of panels begin and end: position p is unit p % units of the block of rows p / units.
-class Runs {
-public:
-    Runs(int64_t blocks, int64_t units, const std::array<int64_t, 3>& grain)
-        : blocks_(blocks),
-          units_(units),
-          sharers_(grain[2]),
-          most_(std::max<int64_t>(1, kMostPanelRows / (grain[0] * grain[1]))),
-          // Behind these blocks so much is left that their runs are the longest.
-          regular_blocks_(std::max<int64_t>(0, blocks - divide_up(divide_up(3 * sharers_ * most_, 2), units))) {}
-
-    int64_t units() const { return units_; }
-    // Units of the run that begins at `position`: a thread takes two thirds of its share of what is left, but no more
-    // than keeps the scratch of a task in the second-level cache.
-    int64_t length(int64_t position) const {
-        const int64_t share = 2 * (blocks_ * units_ - position) / (3 * sharers_);
-        return std::min(std::clamp<int64_t>(share, 1, most_), units_ - position % units_);
-    }
-    int64_t count() const {
-        int64_t runs = regular_blocks_ * runs_of_block();
-        for (int64_t p = regular_blocks_ * units_; p < blocks_ * units_; p += length(p)) ++runs;
-        return runs;
-    }
-    int64_t position(int64_t run) const {
-        const int64_t block = std::min(run / runs_of_block(), regular_blocks_);
-        int64_t left = run - block * runs_of_block();
-        if (block < regular_blocks_) return block * units_ + left * most_;
-        int64_t p = block * units_;
-        for (; left > 0; --left) p += length(p);
-        return p;
-    }
-
-private:
-    static constexpr int64_t kMostPanelRows = 1024;
-
-    int64_t runs_of_block() const { return divide_up(units_, most_); }  // of a regular one
-
-    int64_t blocks_;
-    int64_t units_;
-    int64_t sharers_;
-    int64_t most_;
-    int64_t regular_blocks_;
-};
-
-// Tasks are (block of rows) x (run of panels); runs are whole units of panels. Long runs stream best: what a kernel
-// asks for ahead of its use lies in the same task. But whoever is ready first waits for the longest task that goes on,
-// so runs begin long and get shorter. Runs never decide what an output is.
-Work cut(int64_t rows, int64_t row_bytes, int64_t panels, int64_t unit, int threads) {
+// Tasks are (block of rows) x (unit of panels); neighbouring tasks read neighbouring panels. Units never decide what an
+// output is.
+Work cut(int64_t rows, int64_t row_bytes, int64_t panels, int64_t unit) {
     // Blocks of nearly equal height, or threads that meet after this step would wait for the tallest.
     const int64_t blocks = std::max<int64_t>(1, divide_up(rows, task_rows(row_bytes)));
     const int64_t row_block = blocks == 1 ? std::max<int64_t>(rows, 1) : divide_up(divide_up(rows, blocks), 6) * 6;
-    Work work{.tasks = 0, .grain = {row_block, unit, threads}};
-    if (rows > 0) work.tasks = Runs(divide_up(rows, row_block), divide_up(panels, unit), work.grain).count();
-    return work;
+    return {.tasks = rows == 0 ? 0 : divide_up(rows, row_block) * divide_up(panels, unit), .grain = {row_block, unit}};
 }
 
 struct Tile {
@@ -104,11 +57,10 @@ struct Tile {
 Tile tile(const Work& work, int64_t task, int64_t rows, int64_t panels) {
     const int64_t row_block = work.grain[0];
     const int64_t unit = work.grain[1];
-    const Runs runs(divide_up(rows, row_block), divide_up(panels, unit), work.grain);
-    const int64_t position = runs.position(task);
-    const int64_t row = position / runs.units() * row_block;
-    const int64_t panel = position % runs.units() * unit;
-    return {row, std::min(row_block, rows - row), panel, std::min(runs.length(position) * unit, panels - panel)};
+    const int64_t units = divide_up(panels, unit);
+    const int64_t row = task / units * row_block;
+    const int64_t panel = task % units * unit;
+    return {row, std::min(row_block, rows - row), panel, std::min(unit, panels - panel)};
 }
 
 // One weight with its kernels: fills what of LinearArgs does not depend on the step's bytes.
@@ -195,11 +147,11 @@ public:
     Linear(const WeightReader& weight, const Activation& activation, Isa isa)
         : weight_(weight), activation_(activation), isa_(isa) {}
 
-    Result<Work> plan(const Arguments& arguments, int threads) const override {
+    Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
         const int64_t rows = arguments.outputs[0].rows();
         const int64_t unit =
             rows < 32 ? std::clamp<int64_t>(kLeastTaskBytes / weight_.bytes_of_panel(), 1, weight_.panels()) : 1;
-        Work work = cut(rows, weight_.row_bytes(arguments.inputs[0].dtype), weight_.panels(), unit, threads);
+        Work work = cut(rows, weight_.row_bytes(arguments.inputs[0].dtype), weight_.panels(), unit);
         work.scratch_bytes = weight_.scratch_bytes();
         return work;
     }
@@ -240,14 +192,11 @@ public:
           quantize_(quantized ? kernels.quantize_q8_row : nullptr),
           isa_(isa) {}
 
-    Result<Work> plan(const Arguments& arguments, int threads) const override {
+    Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
         // A group of activations has one scale, so a task makes whole groups.
         const int64_t unit = quantize_ == nullptr ? 1 : kActivationBlock / kPanelColumns;
-        Work work =
-            cut(arguments.outputs[0].rows(), gate_.row_bytes(arguments.inputs[0].dtype), gate_.panels(), unit, threads);
-        const Tile largest = tile(work, 0, arguments.outputs[0].rows(), gate_.panels());
-        work.scratch_bytes =
-            2 * largest.rows * largest.panels * kPanelColumns * int64_t{sizeof(float)} + gate_.scratch_bytes();
+        Work work = cut(arguments.outputs[0].rows(), gate_.row_bytes(arguments.inputs[0].dtype), gate_.panels(), unit);
+        work.scratch_bytes = 2 * work.grain[0] * unit * kPanelColumns * int64_t{sizeof(float)} + gate_.scratch_bytes();
         return work;
     }
 
