@@ -405,24 +405,25 @@ TEST_CASE("a loop that stacks without end runs out of its memory") {
 
 TEST_CASE("two sessions loop at once", "[threaded]") {
     const auto prepared = loop_over(branching_body(), 1, true, make_runtime(2));
+    const Tensor trips = longs({}, {3});
     std::atomic<int> wrong{0};
-    const auto work = [&](float start) {
+    // Without helpers of the tests inside: their assertions belong to one thread.
+    const auto work = [&](float start, const Tensor& x) {
         Session session(prepared);
-        const Tensor x = floats({2}, {start, 3});
-        const Tensor trips = longs({}, {3});
         session.set_input(0, view_of(trips));
         session.set_input(1, view_of(x));
         for (int round = 0; round < 100; ++round) {
-            // Without the helpers of the tests: their assertions belong to one thread.
             const bool ran = session.run().ok();
-            const auto* const result = session.output(0).as<float>();
-            const bool right =
-                ran && session.output(0).elements() == 2 && result[0] == 3 * start * start && result[1] == 27;
+            const TensorView result = session.output(0);
+            const auto* const values = result.as<float>();
+            const bool right = ran && result.elements() == 2 && values[0] == 3 * start * start && values[1] == 27;
             if (!right) ++wrong;
         }
     };
-    std::thread other(work, 2.0F);
-    work(5.0F);
+    const Tensor two = floats({2}, {2, 3});
+    const Tensor five = floats({2}, {5, 3});
+    std::thread other(work, 2.0F, two);
+    work(5, five);
     other.join();
     CHECK(wrong == 0);
 }
