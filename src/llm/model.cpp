@@ -43,6 +43,7 @@ Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, const 
                      model->decoder->vocabulary_size, " rows");
     }
     QUOIN_RETURN_IF_ERROR(with_context(infer_types(loaded.graph), source->name(), ": "));
+    QUOIN_RETURN_IF_ERROR(with_context(check_stated(loaded), source->name(), ": "));
     model->source_graph = dump(loaded.graph);
     QUOIN_RETURN_IF_ERROR(with_context(
         optimize(loaded.graph, {*runtime, provider, options.progress, options.arithmetic}), source->name(), ": "));

@@ -127,4 +127,15 @@ Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<Mode
     return refuse(*source, bytes);
 }
 
+Status check_stated(const LoadedModel& model) {
+    for (const auto& [id, dtype] : model.stated) {
+        const Value& value = model.graph.value(id);
+        if (value.dtype == dtype || value.dtype == DType::Undefined) continue;
+        const std::string_view name = value.name;  // of a string it would be std::quoted
+        return error(StatusCode::InvalidModel, "value ", quoted(name), " has the element type ",
+                     dtype_name(value.dtype), " where the file says ", dtype_name(dtype));
+    }
+    return {};
+}
+
 }  // namespace quoin

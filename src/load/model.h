@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/memory.h"
 #include "core/metadata.h"
@@ -21,9 +22,16 @@ enum class ModelKind : uint8_t {
     Vocabulary,     // keys only, of any architecture: good for its tokenizer; the graph is empty
 };
 
+// What the file says of the elements of a tensor.
+struct StatedElements {
+    ValueId value;
+    DType dtype;
+};
+
 struct LoadedModel {
     ModelKind kind = ModelKind::Vocabulary;
     Graph graph;
+    std::vector<StatedElements> stated;
     Metadata metadata;
     std::optional<DecoderInfo> decoder;
 };
@@ -40,5 +48,9 @@ struct ModelFolder {
 // none. Memory stays within a small multiple of the file's header. `overridable_initializers`: see load/onnx.h.
 Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<ModelFolder>& folder = std::nullopt,
                                bool overridable_initializers = false);
+
+// InvalidModel, with the value, where what the file says of a value is not so. To be called when types are inferred;
+// what stays unknown then agrees with anything.
+Status check_stated(const LoadedModel& model);
 
 }  // namespace quoin

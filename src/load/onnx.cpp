@@ -58,7 +58,9 @@ Result<LoadedModel> build(const SourcePtr& source, const std::optional<ModelFold
     onnx::ModelContext context(proto, {source, file.bytes.data(), memory, files}, overridable_initializers);
     LoadedModel model;
     model.kind = ModelKind::Graph;
-    QUOIN_ASSIGN_OR_RETURN(model.graph, onnx::build_graph(*proto.graph, context));
+    QUOIN_ASSIGN_OR_RETURN(onnx::BuiltGraph built, onnx::build_graph(*proto.graph, context));
+    model.graph = std::move(built.graph);
+    model.stated = std::move(built.stated);
     model.metadata = metadata_of(proto, source->name());
     return model;
 }

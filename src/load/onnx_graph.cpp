@@ -203,6 +203,7 @@ Status GraphBuilder::add_outputs(const GraphProto& proto, Scope& scope) {
             graph_.value(id).name = info.name;
             graph_.value(id).kind = form.kind;
         }
+        if (form.tensor != nullptr) stated_.push_back({id, form.dtype});
         graph_.add_output(id);
     }
     return {};
@@ -359,6 +360,7 @@ Status GraphBuilder::finish_node(const NodeProto& proto, Scope& scope, const std
         }
         if (const auto stated = scope.stated.find(name); stated != scope.stated.end() && value.producer != kNoValue) {
             if (value.dtype == DType::Undefined) value.dtype = stated->second.dtype;
+            if (stated->second.dtype != DType::Undefined) stated_.push_back({id, stated->second.dtype});
             if (!value.dims) value.dims = stated->second.dims;
         }
         QUOIN_RETURN_IF_ERROR(define(name, id, scope));
@@ -366,10 +368,10 @@ Status GraphBuilder::finish_node(const NodeProto& proto, Scope& scope, const std
     return {};
 }
 
-Result<Graph> build_graph(const GraphProto& proto, ModelContext& model) {
+Result<BuiltGraph> build_graph(const GraphProto& proto, ModelContext& model) {
     GraphBuilder builder(model);
     QUOIN_RETURN_IF_ERROR(builder.build_model(proto));
-    return std::move(builder.graph());
+    return BuiltGraph{std::move(builder.graph()), std::move(builder.stated())};
 }
 
 }  // namespace quoin::onnx

@@ -10,12 +10,18 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "load/model.h"
 #include "load/onnx_model.h"
 
 namespace quoin::onnx {
 
-// The graph of the model, with the inputs and outputs of the file.
-Result<Graph> build_graph(const GraphProto& proto, ModelContext& model);
+struct BuiltGraph {
+    Graph graph;
+    std::vector<StatedElements> stated;
+};
+
+// The graph of the model, with the inputs and outputs of the file, and what that says of the values in between.
+Result<BuiltGraph> build_graph(const GraphProto& proto, ModelContext& model);
 
 // What stands around nodes: the model itself, or the call of a function.
 struct Call {
@@ -55,6 +61,8 @@ public:
     Status build_body(const GraphProto& proto, Scope& outer);
 
     Graph& graph() { return graph_; }
+    // Of the outputs and of tensors that nodes make.
+    std::vector<StatedElements>& stated() { return stated_; }
     // Values of the graph around that this body reads, and their names here.
     const std::vector<std::pair<ValueId, ValueId>>& captures() const { return captures_; }
 
@@ -94,6 +102,7 @@ private:
     ModelContext& model_;
     int depth_;
     Graph graph_;
+    std::vector<StatedElements> stated_;
     std::map<std::string_view, int32_t> symbols_;
     std::map<ValueId, ValueId> imported_;
     std::vector<std::pair<ValueId, ValueId>> captures_;

@@ -122,6 +122,33 @@ TEST_CASE("open dims may change from run to run, into buffers of the caller or t
     check_fails(quoin_session_output(session.get(), 0, &output), QUOIN_ERROR_INVALID_STATE);
 }
 
+TEST_CASE("a model that says something wrong of a value's elements is refused with the value") {
+    OnnxModel right;
+    right.inputs = {value_message("x", DType::F32, {"3"})};
+    right.nodes = {node_message("Relu", {"x"}, {"between"}), node_message("Shape", {"between"}, {"y"})};
+    right.outputs = {value_message("y", DType::I64, {"1"})};
+    right.value_infos = {value_message("between", DType::F32, {"3"})};
+    const RuntimeHandle runtime = one_thread();
+    const auto load = [&](const OnnxModel& onnx) {
+        const FileBytes bytes(onnx.write());
+        quoin_model* made = nullptr;
+        const quoin_status status = quoin_model_load_memory(runtime.get(), bytes.data(), bytes.size(), nullptr, &made);
+        const ModelHandle model(made);
+        return status;
+    };
+    check_ok(load(right));
+    OnnxModel output = right;
+    output.outputs = {value_message("y", DType::F32, {"1"})};
+    CHECK_THAT(check_fails(load(output), QUOIN_ERROR_INVALID_MODEL),
+               contains("value 'y' has the element type i64 where the file says f32"));
+    OnnxModel between = right;
+    between.value_infos = {value_message("between", DType::F64, {"3"})};
+    CHECK_THAT(check_fails(load(between), QUOIN_ERROR_INVALID_MODEL), contains("value 'between'"));
+    OnnxModel input = right;
+    input.outputs.push_back(value_message("x", DType::I32, {"3"}));
+    CHECK_THAT(check_fails(load(input), QUOIN_ERROR_INVALID_MODEL), contains("value 'x'"));
+}
+
 TEST_CASE("an initializer that is an input may be given where the caller asks for that") {
     // y = (x + w) + s; w and s of the file, w an input, too.
     OnnxModel onnx;

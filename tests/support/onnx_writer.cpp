@@ -117,6 +117,7 @@ Message OnnxModel::graph() const {
     for (const Message& each : initializers) graph.message(5, each);
     for (const Message& each : inputs) graph.message(11, each);
     for (const Message& each : outputs) graph.message(12, each);
+    for (const Message& each : value_infos) graph.message(13, each);
     for (const Message& each : sparse_initializers) graph.message(15, each);
     return graph;
 }

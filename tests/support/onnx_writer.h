@@ -59,6 +59,7 @@ struct OnnxModel {
     std::vector<Message> initializers;
     std::vector<Message> inputs;
     std::vector<Message> outputs;
+    std::vector<Message> value_infos;
     std::vector<Message> functions;
     std::vector<Message> sparse_initializers;
     std::vector<std::pair<std::string, std::string>> metadata;
