@@ -24,6 +24,10 @@ QUOIN_INLINE void write_row(const float* sums, const float* bias, const float* r
     }
 }
 
+// Rows whose place is asked for before their turn: each lies in another page, and a store that waits for its line keeps
+// the stores behind it waiting.
+constexpr int64_t kRowsAhead = 8;
+
 // The sums of some rows and one panel to their place, with all that comes behind a product.
 QUOIN_INLINE void finish_panel(const LinearArgs& args, int64_t row, int64_t rows, int64_t panel, const float* sums) {
     const int64_t column = panel * kPanelColumns;
@@ -32,6 +36,9 @@ QUOIN_INLINE void finish_panel(const LinearArgs& args, int64_t row, int64_t rows
         const float* const residual =
             args.residual == nullptr ? nullptr : args.residual + (row + r) * args.residual_stride + column;
         float* const dst = args.dst + (row + r) * args.dst_stride + column;
+        if (r + kRowsAhead < rows) {
+            for (int64_t c = 0; c < columns; c += 16) __builtin_prefetch(dst + kRowsAhead * args.dst_stride + c, 1);
+        }
         write_row(sums + r * kPanelColumns, args.bias == nullptr ? nullptr : args.bias + column, residual, columns,
                   dst);
         if (args.activation.kind == ActivationKind::None) continue;
