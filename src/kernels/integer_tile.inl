@@ -24,12 +24,12 @@ using PrepareFew = Prepare<kType, kWideBytesOfFew, false>;
 template <DType kType>
 using PrepareNow = Prepare<kType, kWideBytesOfFew, true>;
 
-// Runs of 32 prepared in the first-level cache: 16 KiB of bytes (32 in two planes) and their scales.
+// Runs of 32 prepared in the first-level cache, half as many in two planes: 16 KiB of bytes and their scales.
 constexpr int64_t kChunkParts = 16;
 constexpr int64_t kPartBytes = 32 * kPanelColumns;
 
 struct Chunk {
-    alignas(64) std::byte bytes[kChunkParts * kPartBytes * planes_of(kWideBytes)];
+    alignas(64) std::byte bytes[kChunkParts * kPartBytes];
     alignas(64) float scales[kChunkParts * 2 * kPanelColumns];
     alignas(64) float minima[kChunkParts * 2 * kPanelColumns];
 };
@@ -237,9 +237,11 @@ constexpr int64_t kFewTiles = 4;
 
 template <class Weights>
 [[gnu::noinline]] void integer_tiles(int64_t rows, const IntegerTile& whole) {
-    // A tile of two planes has two integer accumulators where others have one.
+    // A tile of two planes has two integer accumulators where others have one, and twice as many bytes to load for each
+    // product: so half as wide and twice as high.
     constexpr int kVectors = kIntegerTileVectors / Weights::kPlanes;
-    const int64_t tiles = (rows + kIntegerTileRows - 1) / kIntegerTileRows;
+    constexpr int kRows = kIntegerTileRows * Weights::kPlanes;
+    const int64_t tiles = (rows + kRows - 1) / kRows;
     for (int64_t v = 0; v < kPanelVectors; v += kVectors) {
         IntegerTile tile = whole;
         tile.column = v * kLanes;
@@ -253,7 +255,7 @@ template <class Weights>
             const int64_t height = (left + t - 1) / t;
             if (tile.ahead >= tile.ahead_end) tile.ahead_lines = 0;
             for (int64_t i = 0; i < between; ++i) __builtin_prefetch(tile.ahead + i * 64, 0, 2);
-            integer_tile_of<kIntegerTileRows, kVectors, Weights>(height, tile);
+            integer_tile_of<kRows, kVectors, Weights>(height, tile);
             tile.rows += height * tile.row_stride;
             tile.sums += height * kPanelColumns;
             tile.ahead += (between + tile.ahead_lines * tile.parts) * 64;

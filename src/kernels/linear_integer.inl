@@ -39,9 +39,10 @@ struct IntegerPanel {
     static constexpr int64_t kPackedRows = kPlainCodes && kManyRegisters && kDotsUnsigned            ? INT64_MAX
                                            : kManyRegisters || (kType == DType::Q4_0 && kLanes == 8) ? kManyRows - 1
                                                                                                      : 0;
-    // Runs of 32 that a tile passes over at once. All tiles but the first find the codes in the second-level cache: to
-    // begin a tile costs more than reading them from there.
-    static constexpr int64_t kPackedParts = 64;
+    // Runs of 32 that a tile passes over at once: 9 KiB of q4_0, which the tiles of other rows then find in the caches.
+    // To begin a tile costs so little that shorter chunks pay: of 64 runs, memory idled while all tiles but the first
+    // passed over them, which cost steps of 8 to 16 rows up to 15 % on two threads.
+    static constexpr int64_t kPackedParts = 16;
 
     // Parts [begin, begin + count) of the panel; begin and count in whole blocks. Asks for the lines from `ahead` to
     // `ahead_end`, some with every part.
@@ -201,7 +202,7 @@ struct IntegerPanel {
         // With few rows short chunks, and both halves of the work ask for what comes later, so that neither leaves
         // memory idle; with many rows the tiles have time enough.
         const bool few = rows <= 2 * kIntegerTileRows;
-        const int64_t chunk_parts = few ? kChunkParts / 2 : kChunkParts;
+        const int64_t chunk_parts = few ? kChunkParts / 2 : kChunkParts / planes_of(Prepare::kBytes);
         Chunk chunk;
         IntegerTile tile = {};
         tile.chunk = &chunk;
