@@ -114,6 +114,12 @@ Result<LoadedModel> load_gguf(const SourcePtr& source) {
     return model;
 }
 
+bool makes_sequence(Op op) {
+    constexpr std::array kAlways{Op::SequenceConstruct, Op::SequenceEmpty, Op::SequenceErase,
+                                 Op::SequenceInsert,    Op::SequenceMap,   Op::SplitToSequence};
+    return std::ranges::find(kAlways, op) != kAlways.end();
+}
+
 }  // namespace
 
 Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<ModelFolder>& folder,
@@ -128,10 +134,23 @@ Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<Mode
 }
 
 Status check_stated(const LoadedModel& model) {
+    for (const ValueId id : model.graph.outputs()) {
+        const Value& value = model.graph.value(id);
+        if (value.kind == ValueKind::Tensor || value.producer == kNoValue) continue;
+        const Op op = model.graph.node(value.producer).op;
+        if (op_info(op).has(facts::boxed) || op == Op::Identity) continue;
+        const std::string_view name = value.name;  // of a string it would be std::quoted
+        return error(StatusCode::InvalidModel, "output ", quoted(name), " is a tensor, which the file says it is not");
+    }
     for (const auto& [id, dtype] : model.stated) {
         const Value& value = model.graph.value(id);
+        if (value.producer != kNoValue && makes_sequence(model.graph.node(value.producer).op)) {
+            const std::string_view name = value.name;
+            return error(StatusCode::InvalidModel, "value ", quoted(name),
+                         " is a sequence where the file says a tensor");
+        }
         if (value.dtype == dtype || value.dtype == DType::Undefined) continue;
-        const std::string_view name = value.name;  // of a string it would be std::quoted
+        const std::string_view name = value.name;
         return error(StatusCode::InvalidModel, "value ", quoted(name), " has the element type ",
                      dtype_name(value.dtype), " where the file says ", dtype_name(dtype));
     }

@@ -122,7 +122,7 @@ TEST_CASE("open dims may change from run to run, into buffers of the caller or t
     check_fails(quoin_session_output(session.get(), 0, &output), QUOIN_ERROR_INVALID_STATE);
 }
 
-TEST_CASE("a model that says something wrong of a value's elements is refused with the value") {
+TEST_CASE("a model that says something wrong of a value is refused with the value") {
     OnnxModel right;
     right.inputs = {value_message("x", DType::F32, {"3"})};
     right.nodes = {node_message("Relu", {"x"}, {"between"}), node_message("Shape", {"between"}, {"y"})};
@@ -147,6 +147,13 @@ TEST_CASE("a model that says something wrong of a value's elements is refused wi
     OnnxModel input = right;
     input.outputs.push_back(value_message("x", DType::I32, {"3"}));
     CHECK_THAT(check_fails(load(input), QUOIN_ERROR_INVALID_MODEL), contains("value 'x'"));
+    OnnxModel sequence = right;
+    sequence.outputs = {sequence_value("between")};
+    CHECK_THAT(check_fails(load(sequence), QUOIN_ERROR_INVALID_MODEL), contains("'between' is a tensor"));
+    OnnxModel tensor = right;
+    tensor.nodes = {node_message("SequenceConstruct", {"x"}, {"y"})};
+    tensor.outputs = {value_message("y", DType::F32, {"3"})};
+    CHECK_THAT(check_fails(load(tensor), QUOIN_ERROR_INVALID_MODEL), contains("'y' is a sequence"));
 }
 
 TEST_CASE("an initializer that is an input may be given where the caller asks for that") {
