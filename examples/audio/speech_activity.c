@@ -69,10 +69,18 @@ static quoin_status listen(const quoin_model* model, const float* samples, size_
     size_t speaking = 0;
     size_t began = 0;
     size_t at;
+    quoin_value_info info;
     quoin_status status = quoin_model_input_find(model, "input", QUOIN_STRLEN, &input);
+    memset(&info, 0, sizeof(info));
+    info.struct_size = sizeof(info);
     if (!status) status = quoin_model_input_find(model, "state", QUOIN_STRLEN, &state_in);
     if (!status) status = quoin_model_output_find(model, "output", QUOIN_STRLEN, &output);
     if (!status) status = quoin_model_output_find(model, "stateN", QUOIN_STRLEN, &state_out);
+    if (!status) status = quoin_model_output_info(model, output, &info);
+    if (!status && info.dtype != QUOIN_DTYPE_F32) {
+        fprintf(stderr, "the output '%s' is one of %s, not of f32\n", info.name, quoin_dtype_name(info.dtype));
+        return QUOIN_ERROR_UNSUPPORTED;
+    }
     if (!status) status = quoin_session_create(model, NULL, &session);
     if (!status) status = zeros(2, chunk_dims, &chunk);
     if (!status) status = zeros(3, state_dims, &states[0]);
@@ -94,7 +102,8 @@ static quoin_status listen(const quoin_model* model, const float* samples, size_
         if (!status) status = quoin_session_bind_output(session, state_out, states[1 - step % 2]);
         if (!status) status = quoin_session_run(session);
         if (!status) status = quoin_session_output(session, output, &probability);
-        if (!status && *(const float*)quoin_tensor_data_const(probability) > threshold) {
+        if (!status && quoin_tensor_byte_size(probability) >= sizeof(float) &&
+            *(const float*)quoin_tensor_data_const(probability) > threshold) {
             if (!speaking) began = step;
             speaking = 1;
         } else if (!status && speaking) {
@@ -112,6 +121,15 @@ static quoin_status listen(const quoin_model* model, const float* samples, size_
     return status;
 }
 
+/* A probability from an argument; -1 after a sentence on stderr. */
+static float read_threshold(const char* text) {
+    char* end = NULL;
+    const double value = strtod(text, &end);
+    if (end != text && *end == '\0' && value >= 0 && value <= 1) return (float)value;
+    fprintf(stderr, "the threshold '%s' is no number from 0 to 1\n", text);
+    return -1;
+}
+
 int main(int argc, char** argv) {
     /* The model is too small to share its work. */
     quoin_runtime_options options;
@@ -119,11 +137,14 @@ int main(int argc, char** argv) {
     quoin_model* model = NULL;
     float* samples;
     size_t count = 0;
+    float threshold = 0.5F;
     quoin_status status;
     if (argc < 3) {
         fprintf(stderr, "usage: speech_activity SILERO.onnx SPEECH.wav [THRESHOLD]\n");
         return 2;
     }
+    if (argc > 3) threshold = read_threshold(argv[3]);
+    if (threshold < 0) return 2;
     samples = read_wav(argv[2], &count);
     if (samples == NULL) return 1;
     memset(&options, 0, sizeof(options));
@@ -134,7 +155,7 @@ int main(int argc, char** argv) {
     if (status) {
         fprintf(stderr, "%s\n", quoin_last_error());
     } else {
-        status = listen(model, samples, count, argc > 3 ? (float)atof(argv[3]) : 0.5F);
+        status = listen(model, samples, count, threshold);
     }
     free(samples);
     quoin_model_destroy(model);

@@ -129,11 +129,12 @@ int main(int argc, char** argv) {
     if (status) fprintf(stderr, "%s\n", quoin_last_error());
     if (!status) first = embed(session, model, pieces, argv[3], &width);
     for (index = 4; first != NULL && index < argc; ++index) {
-        float* const other = embed(session, model, pieces, argv[index], &width);
+        size_t other_width = 0;
+        float* const other = embed(session, model, pieces, argv[index], &other_width);
         double cosine = 0;
         size_t at;
         if (other == NULL) break;
-        for (at = 0; at < width; ++at) cosine += (double)first[at] * other[at];
+        for (at = 0; at < width && at < other_width; ++at) cosine += (double)first[at] * other[at];
         printf("%.4f  %s\n", cosine, argv[index]);
         free(other);
     }

@@ -85,10 +85,19 @@ static void print_boxes(box* boxes, size_t count, float scale_x, float scale_y) 
     }
 }
 
+/* A probability from an argument; -1 after a sentence on stderr. */
+static float read_threshold(const char* text) {
+    char* end = NULL;
+    const double value = strtod(text, &end);
+    if (end != text && *end == '\0' && value >= 0 && value <= 1) return (float)value;
+    fprintf(stderr, "the threshold '%s' is no number from 0 to 1\n", text);
+    return -1;
+}
+
 int main(int argc, char** argv) {
     const float mean[3] = {0, 0, 0};
     const float deviation[3] = {1, 1, 1};
-    const float threshold = argc > 3 ? (float)atof(argv[3]) : 0.3F;
+    float threshold = 0.3F;
     picture_model model;
     image picture;
     const quoin_tensor* output;
@@ -97,6 +106,8 @@ int main(int argc, char** argv) {
         fprintf(stderr, "usage: detect_objects YOLOX.onnx PICTURE [THRESHOLD]\n");
         return 2;
     }
+    if (argc > 3) threshold = read_threshold(argv[3]);
+    if (threshold < 0) return 2;
     if (image_load(argv[2], &picture)) return 1;
     if (!picture_model_open(argv[1], &model)) {
         image_to_planes(&picture, model.width, model.height, 1, mean, deviation,

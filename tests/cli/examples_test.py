@@ -165,6 +165,14 @@ class Examples(unittest.TestCase):
         self.assertAlmostEqual(float(lines[0].split()[0]), expected, delta=1e-4)
         self.assertAlmostEqual(float(lines[1].split()[0]), 1.0, delta=1e-4)
 
+    def test_a_threshold_that_is_no_number_is_an_error(self):
+        for name in ("detect_objects", "speech_activity"):
+            for threshold in ("abc", "0.5x", "2", "nan"):
+                result = subprocess.run([EXAMPLES / f"example_{name}", "/nonexistent", "/nonexistent", threshold],
+                                        capture_output=True, timeout=TIMEOUT)
+                self.assertEqual(result.returncode, 2, name)
+                self.assertIn(f"the threshold '{threshold}'".encode(), result.stderr)
+
     def test_a_missing_file_is_an_error(self):
         for name in ("hello", "tensors", "many_sequences", "streaming"):
             result = subprocess.run([EXAMPLES / f"example_{name}", "/nonexistent/story.gguf"], capture_output=True,
