@@ -68,6 +68,13 @@ Status split_to_input(NodeDraft& draft) {
     return move_integers(draft, "split", 1);
 }
 
+// They were an input before, too, with elements like those of the data.
+Status split_sizes_as_integers(NodeDraft& draft) {
+    if (!draft.has_input(1)) return {};
+    draft.set_input(1, draft.add(Op::Cast, {draft.input(1)}, {{"to", static_cast<int64_t>(DType::I64)}}));
+    return {};
+}
+
 // Before, the number of outputs alone said it.
 Status count_split_outputs(NodeDraft& draft) {
     if (!draft.has_input(1)) draft.set("num_outputs", static_cast<int64_t>(draft.wanted.size()));
@@ -294,6 +301,7 @@ constexpr auto kUpgrades = std::to_array<Upgrade>({
     {"Selu", 6, selu_defaults},
     {"Slice", 10, slice_to_inputs},
     {"Softmax", 13, flatten_softmax},
+    {"Split", 2, split_sizes_as_integers},
     {"Split", 13, split_to_input},
     {"Split", 18, count_split_outputs},
     {"Squeeze", 13, axes_to_input},

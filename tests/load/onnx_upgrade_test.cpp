@@ -76,6 +76,8 @@ TEST_CASE("attributes of old versions become inputs") {
     CHECK(upgraded(11, node_message("Split", {"a"}, {"y", "z"},
                                     {int_attribute("axis", 1), ints_attribute("split", {1, 2})})) ==
           Lines{"Split a [1;2;] axis=1"});
+    CHECK(upgraded(1, node_message("Split", {"a", "f"}, {"x", "y", "z"}, {int_attribute("axis", 0)})) ==
+          Lines{"Cast [1.00;2.00;3.00;] to=7", "Split a % axis=0"});
     CHECK(upgraded(13, node_message("Split", {"a"}, {"y", "z"})) == Lines{"Split a num_outputs=2"});
     CHECK(upgraded(2, node_message("Pad", {"a"}, {"y"},
                                    {ints_attribute("pads", {0, 1, 0, 1}), float_attribute("value", 2)})) ==
