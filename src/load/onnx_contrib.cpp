@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "load/onnx_convert.h"
 #include "load/quoted.h"
@@ -211,12 +212,22 @@ ValueId transposed(NodeDraft& draft, ValueId x) {
 
 Status fused_matmul(NodeDraft& draft) {
     QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 2));
-    QUOIN_RETURN_IF_ERROR(refuse_flags(draft, {"transBatchA", "transBatchB"}));
-    const auto operand = [&](size_t index, std::string_view key) {
-        return draft.integer(key, 0) != 0 ? transposed(draft, draft.input(index)) : draft.input(index);
+    // Where batches are transposed, the first axis is the one before the last and the others move up.
+    const auto operand = [&](size_t index, std::string_view batches, std::string_view key) -> Result<ValueId> {
+        ValueId x = draft.input(index);
+        if (draft.integer(batches, 0) != 0) {
+            const std::optional<size_t> rank = draft.rank(x);
+            if (!rank) return draft.unsupported("the number of dimensions must be known for ", batches);
+            if (*rank < 3) return draft.invalid(batches, " of ", *rank, " dimensions");
+            std::vector<int64_t> order(*rank);
+            std::iota(order.begin(), order.end() - 2, 1);
+            order[*rank - 1] = static_cast<int64_t>(*rank - 1);
+            x = transpose(draft, x, order);
+        }
+        return draft.integer(key, 0) != 0 ? transposed(draft, x) : x;
     };
-    const ValueId a = operand(0, "transA");
-    const ValueId b = operand(1, "transB");
+    QUOIN_ASSIGN_OR_RETURN(const ValueId a, operand(0, "transBatchA", "transA"));
+    QUOIN_ASSIGN_OR_RETURN(const ValueId b, operand(1, "transBatchB", "transB"));
     ValueId product = draft.add(Op::MatMul, {a, b});
     const double alpha = draft.number("alpha", 1);
     if (alpha != 1) product = draft.add(Op::Mul, {product, draft.scalar_like(alpha, draft.input(0))});

@@ -39,8 +39,20 @@ ValueId integer_product(NodeDraft& draft, const IntegerProduct& operands);
 Status attention(NodeDraft& draft);              // Attention
 Status quantized_attention(NodeDraft& draft);    // QAttention
 Status multi_head_attention(NodeDraft& draft);   // MultiHeadAttention
-Status group_query_attention(NodeDraft& draft);  // GroupQueryAttention
+Status group_query_attention(NodeDraft& draft);  // GroupQueryAttention (onnx_contrib_group_query.cpp)
 Status rotary_embedding(NodeDraft& draft);       // RotaryEmbedding
+
+// ---- what the attention operators share (onnx_contrib_attention.cpp)
+
+// [B, S, N * H] as [B, N, S, H], and back.
+ValueId split_heads(NodeDraft& draft, ValueId x, int64_t heads);
+ValueId join_heads(NodeDraft& draft, ValueId x);
+// 0, 1, ... below the one element of `count`.
+ValueId counting(NodeDraft& draft, ValueId count);
+// The attribute `key`, which must be a number of heads.
+Result<int64_t> heads_of(const NodeDraft& draft, std::string_view key);
+// How much of a head turns: the two values of a pair come from one column of the table. 0 when unknown.
+int64_t rotary_dim(const NodeDraft& draft, ValueId table);
 
 // ---- what several of them say
 

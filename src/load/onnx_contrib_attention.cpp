@@ -1,17 +1,14 @@
-// The attention operators of com.microsoft as ONNX Attention, RotaryEmbedding and TensorScatter. Shapes are those of
-// the comments: B sequences, S new tokens, P tokens before them, T = P + S, N heads of H values, M heads of keys and
-// values.
+// The attention operators of com.microsoft but GroupQueryAttention, as ONNX Attention and RotaryEmbedding. Shapes are
+// those of the comments: B sequences, S new tokens, P tokens before them, T = P + S, N heads of H values.
 #include <limits>
 #include <utility>
 
 #include "load/onnx_contrib.h"
 
 namespace quoin::onnx {
-namespace {
 
-constexpr double kMaskFilter = -10000.0;  // of ONNX Runtime, where the node does not say another
+// ---- what the attention operators share
 
-// [B, S, N * H] as [B, N, S, H], and back.
 ValueId split_heads(NodeDraft& draft, ValueId x, int64_t heads) {
     return transpose(draft, reshape(draft, x, {0, 0, heads, -1}), {0, 2, 1, 3});
 }
@@ -19,14 +16,8 @@ ValueId join_heads(NodeDraft& draft, ValueId x) {
     return reshape(draft, transpose(draft, x, {0, 2, 1, 3}), {0, 0, -1});
 }
 
-// [n] of one element as a scalar.
-ValueId squeezed(NodeDraft& draft, ValueId one) {
-    return draft.add(Op::Squeeze, {one});
-}
-
-// 0, 1, ... below the one element of `count`.
 ValueId counting(NodeDraft& draft, ValueId count) {
-    return draft.add(Op::Range, {draft.scalar(0), squeezed(draft, count), draft.scalar(1)});
+    return draft.add(Op::Range, {draft.scalar(0), draft.add(Op::Squeeze, {count}), draft.scalar(1)});
 }
 
 Result<int64_t> heads_of(const NodeDraft& draft, std::string_view key) {
@@ -35,6 +26,16 @@ Result<int64_t> heads_of(const NodeDraft& draft, std::string_view key) {
     if (heads < 1 || heads > kMost) return draft.invalid(key, " = ", heads);
     return heads;
 }
+
+int64_t rotary_dim(const NodeDraft& draft, ValueId table) {
+    if (table == kNoValue || !draft.graph().value(table).dims) return 0;
+    const std::vector<Dim>& dims = *draft.graph().value(table).dims;
+    return dims.size() == 2 && dims[1].known() && dims[1].size < (1 << 20) ? 2 * dims[1].size : 0;
+}
+
+namespace {
+
+constexpr double kMaskFilter = -10000.0;  // of ONNX Runtime, where the node does not say another
 
 // What is added to the scores where `allowed` says 0 or false.
 ValueId additive(NodeDraft& draft, ValueId allowed, ValueId like) {
@@ -186,6 +187,29 @@ void add_bias(NodeDraft& draft, Projections& to) {
     to.value = draft.add(Op::Add, {to.value, draft.add(Op::Slice, {bias, twice, end})});
 }
 
+// Whether the file tells that there are as many new keys as queries.
+bool has_key_per_query(const NodeDraft& draft, bool heads_apart) {
+    if (!draft.has_input(1)) return true;
+    const auto& query = draft.graph().value(draft.input(0)).dims;
+    const auto& key = draft.graph().value(draft.input(1)).dims;
+    const size_t axis = heads_apart ? 2 : 1;
+    if (!query || !key || query->size() < 2 || key->size() <= axis) return false;
+    const Dim& tokens = (*query)[1];
+    return tokens == (*key)[axis] && (tokens.known() || tokens.symbol >= 0);
+}
+
+// What each of S tokens after P earlier ones sees of T keys, bool [S, T]: those up to its own place, and the last token
+// every key. That is how ONNX Runtime does it, so that a cache outside of the node works where tokens come one by one.
+ValueId visible_to_tokens(NodeDraft& draft, ValueId past, ValueId total) {
+    const ValueId length = shape_of(draft, draft.input(0), 1, 2);
+    const ValueId tokens = unsqueeze(draft, counting(draft, length), {1});
+    ValueId places = tokens;
+    if (past != kNoValue) places = draft.add(Op::Add, {tokens, shape_of(draft, past, 2, 3)});
+    const ValueId before = draft.add(Op::LessOrEqual, {counting(draft, total), places});
+    const ValueId last = draft.add(Op::Equal, {tokens, draft.add(Op::Sub, {length, draft.constant_of({1})})});
+    return draft.add(Op::Or, {before, last});
+}
+
 }  // namespace
 
 Status multi_head_attention(NodeDraft& draft) {
@@ -211,7 +235,14 @@ Status multi_head_attention(NodeDraft& draft) {
     if (of.heads_apart) {
         std::erase_if(attributes, [](const auto& entry) { return entry.first != "scale"; });
     }
-    attributes.emplace_back("is_causal", draft.integer("unidirectional", 0));
+    const bool causal = draft.integer("unidirectional", 0) != 0;
+    const bool plain = has_key_per_query(draft, draft.rank(draft.input(1)) == 4);
+    attributes.emplace_back("is_causal", int64_t{causal && plain});
+    if (causal && !plain) {
+        const ValueId visible = visible_to_tokens(draft, draft.input(6), total);
+        const ValueId hidden = draft.scalar_like(-std::numeric_limits<double>::infinity(), draft.input(0));
+        mask = mask == kNoValue ? visible : draft.add(Op::Where, {visible, mask, hidden});
+    }
     std::vector<ValueId> results =
         draft.add_many(Op::Attention, {of.query, of.key, of.value, mask, draft.input(6), draft.input(7)},
                        cached ? 3 : 1, std::move(attributes));
@@ -228,17 +259,6 @@ Status multi_head_attention(NodeDraft& draft) {
 }
 
 // ---- rotary embedding
-
-namespace {
-
-// The two values of a pair come from one column of the table, so it tells how much of a head turns; 0 when unknown.
-int64_t rotary_dim(const NodeDraft& draft, ValueId table) {
-    if (table == kNoValue || !draft.graph().value(table).dims) return 0;
-    const std::vector<Dim>& dims = *draft.graph().value(table).dims;
-    return dims.size() == 2 && dims[1].known() && dims[1].size < (1 << 20) ? 2 * dims[1].size : 0;
-}
-
-}  // namespace
 
 Status rotary_embedding(NodeDraft& draft) {
     QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 4));
@@ -269,147 +289,6 @@ Status rotary_embedding(NodeDraft& draft) {
     const ValueId apart = transpose(draft, reshape(draft, x, {0, 0, -1, turning}), {0, 2, 1, 3});
     draft.finish({join_heads(
         draft, draft.add(Op::RotaryEmbedding, {apart, tables[0], tables[1], tables[2]}, std::move(attributes)))});
-    return {};
-}
-
-// ---- group query attention
-
-namespace {
-
-// Of a node with a cache of [B, M, C, H].
-struct CachedStep {
-    int64_t heads = 0;
-    int64_t kv_heads = 0;
-    ValueId query = kNoValue;   // [B, S, N * H]
-    ValueId key = kNoValue;     // [B, S, M * H]
-    ValueId value = kNoValue;   // [B, S, M * H]
-    ValueId length = kNoValue;  // S, [1]
-    ValueId total = kNoValue;   // the longest T of the batch, [1]
-    ValueId ends = kNoValue;    // T of each sequence, [B]
-    ValueId begins = kNoValue;  // P of each sequence, [B]
-};
-
-Status refuse_unknown_parts(const NodeDraft& draft) {
-    QUOIN_RETURN_IF_ERROR(refuse_inputs(draft, {11, 12, 13, 14, 15, 16}));
-    QUOIN_RETURN_IF_ERROR(refuse_outputs(draft, {3}));
-    QUOIN_RETURN_IF_ERROR(refuse_flags(draft, {"sliding_window_cache", "qk_output"}));
-    if (draft.integer("smooth_softmax", -1) > 0) return draft.unsupported("a smooth softmax is not known here");
-    for (const std::string_view key : {"k_quant_type", "v_quant_type"}) {
-        if (draft.string(key, "NONE") != "NONE") return draft.unsupported("a quantized cache is not known here");
-    }
-    return {};
-}
-
-Result<CachedStep> cached_step(NodeDraft& draft) {
-    CachedStep step;
-    QUOIN_ASSIGN_OR_RETURN(step.heads, heads_of(draft, "num_heads"));
-    QUOIN_ASSIGN_OR_RETURN(step.kv_heads, heads_of(draft, "kv_num_heads"));
-    if (draft.has_input(1) != draft.has_input(2)) return draft.invalid("has keys or values, but not both");
-    if (draft.has_input(1)) {
-        step.query = draft.input(0);
-        step.key = draft.input(1);
-        step.value = draft.input(2);
-    } else {
-        const ValueId heads = draft.constant_of({step.heads + 2 * step.kv_heads});
-        const ValueId head_size = draft.add(Op::Div, {shape_of(draft, draft.input(0), 2, 3), heads});
-        const ValueId sizes =
-            draft.add(Op::Mul, {head_size, draft.constant_of({step.heads, step.kv_heads, step.kv_heads})});
-        const std::vector<ValueId> parts =
-            draft.add_many(Op::Split, {draft.input(0), sizes}, 3, {{"axis", int64_t{-1}}});
-        step.query = parts[0];
-        step.key = parts[1];
-        step.value = parts[2];
-    }
-    step.length = shape_of(draft, draft.input(0), 1, 2);
-    step.total = reshape(draft, cast(draft, draft.input(6), DType::I64), {1});
-    const ValueId last = reshape(draft, cast(draft, draft.input(5), DType::I64), {-1});
-    step.ends = draft.add(Op::Add, {last, draft.constant_of({1})});
-    // A prompt may be shorter than its row, which is padded at the end.
-    step.begins = draft.add(Op::Max, {draft.add(Op::Sub, {step.ends, step.length}), draft.constant_of({0})});
-    return step;
-}
-
-Status rotate(NodeDraft& draft, CachedStep& step) {
-    if (draft.integer("do_rotary", 0) == 0) return {};
-    if (!draft.has_input(7) || !draft.has_input(8))
-        return draft.invalid("the tables of the rotary embedding are left out");
-    ValueId positions = draft.input(9);
-    if (positions == kNoValue) {
-        positions = draft.add(Op::Add, {unsqueeze(draft, step.begins, {1}), counting(draft, step.length)});
-    }
-    Attributes attributes{{"interleaved", draft.integer("rotary_interleaved", 0)}};
-    const int64_t turning = rotary_dim(draft, draft.input(7));
-    if (turning != 0) attributes.emplace_back("rotary_embedding_dim", turning);
-    const auto turn = [&](ValueId x, int64_t heads) {
-        Attributes with = attributes;
-        with.emplace_back("num_heads", heads);
-        return draft.add(Op::RotaryEmbedding, {x, draft.input(7), draft.input(8), positions}, std::move(with));
-    };
-    step.query = turn(step.query, step.heads);
-    step.key = turn(step.key, step.kv_heads);
-    return {};
-}
-
-// The cache with room for all tokens, and the new ones in their places: [B, M, max(C, T), H].
-ValueId written(NodeDraft& draft, const CachedStep& step, ValueId past, ValueId news) {
-    const ValueId apart = split_heads(draft, news, step.kv_heads);
-    const ValueId batch_and_heads = shape_of(draft, apart, 0, 2);
-    const ValueId head_size = shape_of(draft, apart, 3, 4);
-    ValueId room = step.total;
-    if (past != kNoValue) {
-        const ValueId more = draft.add(Op::Sub, {step.total, shape_of(draft, past, 2, 3)});
-        room = draft.add(Op::Max, {more, draft.constant_of({0})});
-    }
-    const ValueId shape = concat(draft, {batch_and_heads, room, head_size}, 0);
-    const ValueId empty = draft.add(Op::Expand, {draft.scalar_like(0, news), shape});
-    const ValueId cache = past == kNoValue ? empty : concat(draft, {past, empty}, 2);
-    return draft.add(Op::TensorScatter, {cache, apart, step.begins}, {{"axis", int64_t{-2}}});
-}
-
-// Which of the C keys in the cache each of the S tokens sees: bool [B, 1, S, C].
-ValueId visible_keys(NodeDraft& draft, const CachedStep& step, ValueId cache, int64_t window) {
-    const ValueId keys = counting(draft, shape_of(draft, cache, 2, 3));
-    if (draft.integer("causal", 1) == 0) {
-        return draft.add(Op::Less, {keys, unsqueeze(draft, step.ends, {1, 2, 3})});
-    }
-    const ValueId tokens = unsqueeze(draft, counting(draft, step.length), {1});
-    const ValueId places = draft.add(Op::Add, {unsqueeze(draft, step.begins, {1, 2, 3}), tokens});
-    const ValueId before = draft.add(Op::LessOrEqual, {keys, places});
-    if (window <= 0) return before;
-    const ValueId first = draft.add(Op::Sub, {places, draft.constant_of({window})});
-    return draft.add(Op::And, {before, draft.add(Op::Greater, {keys, first})});
-}
-
-}  // namespace
-
-Status group_query_attention(NodeDraft& draft) {
-    QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 1));
-    if (!draft.has_input(5) || !draft.has_input(6)) return draft.invalid("the lengths of the sequences are left out");
-    if (draft.has_input(3) != draft.has_input(4)) return draft.invalid("has past keys or past values, but not both");
-    QUOIN_RETURN_IF_ERROR(refuse_unknown_parts(draft));
-    QUOIN_ASSIGN_OR_RETURN(CachedStep step, cached_step(draft));
-    QUOIN_RETURN_IF_ERROR(rotate(draft, step));
-    const ValueId present_key = written(draft, step, draft.input(3), step.key);
-    const ValueId present_value = written(draft, step, draft.input(4), step.value);
-    ValueId mask = visible_keys(draft, step, present_key, draft.integer("local_window_size", -1));
-    ValueId keys = present_key;
-    ValueId values = present_value;
-    if (draft.has_input(10)) {
-        // The bias ends with the longest sequence, the cache may be larger.
-        const auto used = [&](ValueId x, int64_t axis) {
-            return draft.add(Op::Slice, {x, draft.constant_of({0}), step.total, draft.constant_of({axis})});
-        };
-        keys = used(keys, 2);
-        values = used(values, 2);
-        const ValueId hidden = draft.scalar_like(-std::numeric_limits<double>::infinity(), draft.input(10));
-        mask = draft.add(Op::Where, {used(mask, 3), draft.input(10), hidden});
-    }
-    Attributes attributes;
-    if (const double scale = draft.number("scale", 0); scale != 0) attributes.emplace_back("scale", scale);
-    if (const double cap = draft.number("softcap", 0); cap != 0) attributes.emplace_back("softcap", cap);
-    const ValueId query = split_heads(draft, step.query, step.heads);
-    const ValueId output = draft.add(Op::Attention, {query, keys, values, mask}, std::move(attributes));
-    draft.finish({join_heads(draft, output), present_key, present_value});
     return {};
 }
 

@@ -278,3 +278,22 @@ gather_blocks("gather_block_quantized_8_bits", 8, True)
 write("matmul_4_bits_halves", "MatMulNBits",
       [("a", floats(2, 64).astype(np.float16)), ("b", u8(6, 2, 16)), ("scales", (random.random((6, 2)) * 0.05).astype(np.float16)),
        ("zeros", u8(6, 1))], [("y", TensorProto.FLOAT16)], ["b", "scales", "zeros"], N=6, K=64, block_size=32, bits=4)
+
+# ---- later additions stand here, so that the random numbers of those above stay
+
+# The keys of earlier tokens come from outside of the node.
+write("multi_head_attention_causal_step", "MultiHeadAttention",
+      [("q", floats(2, 1, 8)), ("k", floats(2, 2, 5, 4)), ("v", floats(2, 2, 5, 4))], Y, num_heads=2, unidirectional=1)
+write("multi_head_attention_causal_more_keys", "MultiHeadAttention",
+      [("q", floats(2, 3, 8)), ("k", floats(2, 6, 8)), ("v", floats(2, 6, 8)), None, None, ("bias", floats(2, 2, 3, 6))], Y,
+      num_heads=2, unidirectional=1)
+write("group_query_smooth", "GroupQueryAttention", group(3) + cache(0) + ends(2, 2) + total(3), outputs, ["total"],
+      smooth_softmax=1, softcap=2.0, **sizes)
+write("group_query_sink", "GroupQueryAttention",
+      group(1) + cache(6) + ends(6, 6) + total(7) + [None, None, None, None, ("sink", floats(4, scale=2))], outputs,
+      ["total", "sink"], local_window_size=3, **sizes)
+write("group_query_sink_bias", "GroupQueryAttention",
+      group(1) + cache(6) + ends(6, 6) + total(7) + [None, None, None, ("bias", floats(1, 1, 1, 7)), ("sink", floats(4))],
+      outputs, ["total", "sink"], **sizes)
+write("fused_matmul_batches", "FusedMatMul", [("a", floats(3, 2, 4)), ("b", floats(5, 2, 4))], Y, transBatchA=1, transBatchB=1,
+      transB=1)
