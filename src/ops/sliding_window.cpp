@@ -32,14 +32,18 @@ int64_t divide_up(int64_t a, int64_t b) {
 
 }  // namespace
 
+int64_t window_count(const PaddedAxis& axis, int64_t extent, int64_t step, bool round_up) {
+    const int64_t room = axis.size + axis.begin + axis.end - extent;
+    if (room < 0) return round_up && axis.size > 0 && room > -step ? 1 : 0;
+    if (!round_up) return room / step + 1;
+    const int64_t count = divide_up(room, step) + 1;
+    // One that would begin in the padding at the end is none.
+    return count > 1 && (count - 1) * step >= axis.size + axis.begin ? count - 1 : count;
+}
+
 int64_t SlidingWindow::output_size(size_t axis, int64_t source) const {
     if (padding != Padding::Explicit) return divide_up(source, step[axis]);
-    const int64_t room = source + pad_begin[axis] + pad_end[axis] - extent(axis);
-    if (room < 0) return 0;
-    if (!ceil_mode) return room / step[axis] + 1;
-    const int64_t size = divide_up(room, step[axis]) + 1;
-    // A window that would begin in the padding at the end is none.
-    return (size - 1) * step[axis] >= source + pad_begin[axis] ? size - 1 : size;
+    return window_count({source, pad_begin[axis], pad_end[axis]}, extent(axis), step[axis], ceil_mode);
 }
 
 int64_t SlidingWindow::begin(size_t axis, int64_t source) const {

@@ -12,6 +12,16 @@
 
 namespace quoin {
 
+// Values along one axis that windows slide over, and the padding around them.
+struct PaddedAxis {
+    int64_t size;
+    int64_t begin;
+    int64_t end;
+};
+// Windows of `extent` values, one every `step`; 0 where none fits. Rounded up, the last may stand out at the end, if
+// only it begins inside, and so may the only one.
+int64_t window_count(const PaddedAxis& axis, int64_t extent, int64_t step, bool round_up);
+
 // Attributes strides, dilations, pads, auto_pad, ceil_mode of a convolution or pool over 1 to 3 axes. Axes count from
 // the first spatial one.
 struct SlidingWindow {

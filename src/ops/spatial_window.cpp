@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/node_attributes.h"
+#include "ops/sliding_window.h"
 
 namespace quoin {
 namespace {
@@ -22,10 +23,6 @@ Result<std::vector<int64_t>> bounded(const Node& node, std::string_view name, si
     return values;
 }
 
-int64_t ceil_divide(int64_t a, int64_t b) {
-    return a >= 0 ? (a + b - 1) / b : -(-a / b);
-}
-
 }  // namespace
 
 int64_t SpatialWindow::taps() const {
@@ -35,15 +32,12 @@ int64_t SpatialWindow::taps() const {
 }
 
 int64_t SpatialWindow::output_size(size_t axis, int64_t input) const {
-    if (auto_pad == AutoPad::SameUpper || auto_pad == AutoPad::SameLower) return ceil_divide(input, strides[axis]);
+    const int64_t step = strides[axis];
+    if (auto_pad == AutoPad::SameUpper || auto_pad == AutoPad::SameLower) return (input + step - 1) / step;
     const bool padded = auto_pad == AutoPad::Explicit;
-    const int64_t begin = padded ? pad_begin[axis] : 0;
-    const int64_t room = input + begin + (padded ? pad_end[axis] : 0) - extent(axis);
-    if (room < 0) return -1;
-    if (!ceil_mode) return room / strides[axis] + 1;
-    const int64_t size = ceil_divide(room, strides[axis]) + 1;
-    // A window that would begin in the padding at the end is left out.
-    return size > 1 && (size - 1) * strides[axis] >= input + begin ? size - 1 : size;
+    const PaddedAxis values{input, padded ? pad_begin[axis] : 0, padded ? pad_end[axis] : 0};
+    const int64_t count = window_count(values, extent(axis), step, ceil_mode);
+    return count < 1 ? -1 : count;
 }
 
 SpatialWindow SpatialWindow::padded_for(std::span<const int64_t> sizes) const {

@@ -132,6 +132,11 @@ TEST_CASE("pools leave padding out, or count it when they are told to") {
     Attributes ceil = window;
     ceil.emplace_back("ceil_mode", int64_t{1});
     CHECK(values_of(result_of(Op::AveragePool, {x}, ceil)) == std::vector<float>{1.5F, 3, 4});
+    Attributes larger{{"kernel_shape", std::vector<int64_t>{6}}, {"strides", std::vector<int64_t>{3}}};
+    CHECK(run_op(Op::MaxPool, {x}, larger).status().code() == StatusCode::InvalidModel);
+    larger.emplace_back("ceil_mode", int64_t{1});
+    CHECK(values_of(result_of(Op::MaxPool, {x}, larger)) == std::vector<float>{4});
+    CHECK(values_of(result_of(Op::AveragePool, {x}, larger)) == std::vector<float>{2.5F});
     CHECK(values_of(result_of(Op::LpPool, {x}, {{"kernel_shape", std::vector<int64_t>{2}}, {"p", int64_t{1}}})) ==
           std::vector<float>{3, 5, 7});
 }
