@@ -31,6 +31,8 @@ int64_t task_rows(int64_t row_bytes) {
 // interrupts of the other threads.
 constexpr int64_t kPackedTogether = int64_t{1} << 20;
 
+// Steps of fewer rows wait for weights, not for arithmetic.
+constexpr int64_t kFewRows = 32;
 // Weights of a task at least: taking one costs a tenth of a microsecond, reading so much of them one.
 constexpr int64_t kLeastTaskBytes = 20 << 10;
 
@@ -38,13 +40,54 @@ int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-// Tasks are (block of rows) x (unit of panels); neighbouring tasks read neighbouring panels. Units never decide what an
+// How the units of a step of few rows are shared out: each thread has neighbouring ones, which its tasks halve, as far
+// as the scratch of a task stays in the second-level cache. Long tasks stream best, and each costs a sixth of a
+// microsecond to begin; others help with the last ones.
+class Shares {
+public:
+    Shares(int64_t units, int64_t panel_rows, int64_t threads)
+        : units_(units), threads_(threads), most_(std::max<int64_t>(1, kMostPanelRows / panel_rows)) {}
+
+    // Of one thread; the last ones may be empty.
+    int64_t tasks() const {
+        int64_t count = 0;
+        for (int64_t left = divide_up(units_, threads_); left > 0; left -= length(left)) ++count;
+        return count;
+    }
+    // Units of the longest task.
+    int64_t longest() const { return length(divide_up(units_, threads_)); }
+    struct Run {
+        int64_t unit;
+        int64_t units;
+    };
+    Run run(int64_t task) const {
+        const int64_t thread = task / tasks();
+        const int64_t end = units_ * (thread + 1) / threads_;
+        int64_t unit = units_ * thread / threads_;
+        for (int64_t before = task % tasks(); before > 0; --before) unit += length(end - unit);
+        return {unit, length(end - unit)};
+    }
+
+private:
+    static constexpr int64_t kMostPanelRows = 1024;
+    int64_t length(int64_t left) const { return std::min(divide_up(left, 2), most_); }
+
+    int64_t units_;
+    int64_t threads_;
+    int64_t most_;
+};
+
+// Tasks are (block of rows) x (units of panels); neighbouring tasks read neighbouring panels. Cuts never decide what an
 // output is.
-Work cut(int64_t rows, int64_t row_bytes, int64_t panels, int64_t unit) {
+Work cut(int64_t rows, int64_t row_bytes, int64_t panels, int64_t unit, int threads) {
+    if (rows == 0) return {.tasks = 0, .grain = {1, unit}};
+    const int64_t units = divide_up(panels, unit);
+    if (rows < kFewRows)
+        return {.tasks = Shares(units, rows * unit, threads).tasks() * threads, .grain = {rows, unit, threads}};
     // Blocks of nearly equal height, or threads that meet after this step would wait for the tallest.
-    const int64_t blocks = std::max<int64_t>(1, divide_up(rows, task_rows(row_bytes)));
-    const int64_t row_block = blocks == 1 ? std::max<int64_t>(rows, 1) : divide_up(divide_up(rows, blocks), 6) * 6;
-    return {.tasks = rows == 0 ? 0 : divide_up(rows, row_block) * divide_up(panels, unit), .grain = {row_block, unit}};
+    const int64_t blocks = divide_up(rows, task_rows(row_bytes));
+    const int64_t row_block = blocks == 1 ? rows : divide_up(divide_up(rows, blocks), 6) * 6;
+    return {.tasks = divide_up(rows, row_block) * units, .grain = {row_block, unit}};
 }
 
 struct Tile {
@@ -55,12 +98,21 @@ struct Tile {
 };
 
 Tile tile(const Work& work, int64_t task, int64_t rows, int64_t panels) {
-    const int64_t row_block = work.grain[0];
-    const int64_t unit = work.grain[1];
+    const auto [row_block, unit, threads] = work.grain;
     const int64_t units = divide_up(panels, unit);
+    if (rows < kFewRows) {
+        const Shares::Run run = Shares(units, rows * unit, threads).run(task);
+        return {0, rows, run.unit * unit, std::min(run.units * unit, panels - run.unit * unit)};
+    }
     const int64_t row = task / units * row_block;
     const int64_t panel = task % units * unit;
     return {row, std::min(row_block, rows - row), panel, std::min(unit, panels - panel)};
+}
+
+// Panels of the largest task.
+int64_t most_panels(const Work& work, int64_t rows, int64_t panels) {
+    const auto [row_block, unit, threads] = work.grain;
+    return rows < kFewRows ? Shares(divide_up(panels, unit), rows * unit, threads).longest() * unit : unit;
 }
 
 // One weight with its kernels: fills what of LinearArgs does not depend on the step's bytes.
@@ -147,11 +199,11 @@ public:
     Linear(const WeightReader& weight, const Activation& activation, Isa isa)
         : weight_(weight), activation_(activation), isa_(isa) {}
 
-    Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
+    Result<Work> plan(const Arguments& arguments, int threads) const override {
         const int64_t rows = arguments.outputs[0].rows();
         const int64_t unit =
-            rows < 32 ? std::clamp<int64_t>(kLeastTaskBytes / weight_.bytes_of_panel(), 1, weight_.panels()) : 1;
-        Work work = cut(rows, weight_.row_bytes(arguments.inputs[0].dtype), weight_.panels(), unit);
+            rows < kFewRows ? std::clamp<int64_t>(kLeastTaskBytes / weight_.bytes_of_panel(), 1, weight_.panels()) : 1;
+        Work work = cut(rows, weight_.row_bytes(arguments.inputs[0].dtype), weight_.panels(), unit, threads);
         work.scratch_bytes = weight_.scratch_bytes();
         return work;
     }
@@ -159,6 +211,7 @@ public:
     Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
         const TensorView& dst = arguments.outputs[0];
         const Tile part = tile(arguments.work, task, dst.rows(), weight_.panels());
+        if (part.panels == 0) return {};
         const int64_t column = part.panel * kPanelColumns;
         LinearArgs args = weight_.arguments(arguments.inputs[0], arguments.inputs[1], part);
         if (arguments.inputs.size() > 2 && arguments.inputs[2].data != nullptr) {
@@ -192,17 +245,21 @@ public:
           quantize_(quantized ? kernels.quantize_q8_row : nullptr),
           isa_(isa) {}
 
-    Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
+    Result<Work> plan(const Arguments& arguments, int threads) const override {
         // A group of activations has one scale, so a task makes whole groups.
         const int64_t unit = quantize_ == nullptr ? 1 : kActivationBlock / kPanelColumns;
-        Work work = cut(arguments.outputs[0].rows(), gate_.row_bytes(arguments.inputs[0].dtype), gate_.panels(), unit);
-        work.scratch_bytes = 2 * work.grain[0] * unit * kPanelColumns * int64_t{sizeof(float)} + gate_.scratch_bytes();
+        const int64_t rows = arguments.outputs[0].rows();
+        Work work = cut(rows, gate_.row_bytes(arguments.inputs[0].dtype), gate_.panels(), unit, threads);
+        if (work.tasks == 0) return work;
+        const int64_t floats = work.grain[0] * most_panels(work, rows, gate_.panels()) * kPanelColumns;
+        work.scratch_bytes = 2 * floats * int64_t{sizeof(float)} + gate_.scratch_bytes();
         return work;
     }
 
     Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
         const TensorView& dst = arguments.outputs[0];
         const Tile part = tile(arguments.work, task, dst.rows(), gate_.panels());
+        if (part.panels == 0) return {};
         const int64_t stride = part.panels * kPanelColumns;
         auto* const gate = reinterpret_cast<float*>(scratch);
         float* const up = gate + part.rows * stride;
