@@ -74,7 +74,12 @@ private:
         return id;
     }
     Storage& storage(ValueId id) { return storage_[static_cast<size_t>(root(id))]; }
-    bool is_step(NodeId id) const { return prepared_.nodes[static_cast<size_t>(id)] != nullptr; }
+    bool is_step(NodeId id) const { return prepared_.nodes[static_cast<size_t>(id)] != nullptr && !is_left(id); }
+    // An update without tasks, as it was planned: whoever reads its result makes it.
+    bool is_left(NodeId id) const {
+        const auto index = static_cast<size_t>(id);
+        return index < works_.size() && works_[index].tasks == 0 && op_info(graph_.node(id).op).has(facts::updates);
+    }
     const TensorView& type(ValueId id) const { return state_.values[static_cast<size_t>(id)].type; }
     When when(ValueId id) const {
         const NodeId producer = graph_.value(id).producer;
@@ -290,9 +295,14 @@ void Planner::find_storage() {
     }
 }
 
-// Copies are made of intermediate results that nobody changes afterwards.
+// Copies are made of intermediate results that nobody changes afterwards. Who makes an update for another node must do
+// it once.
 bool Planner::can_replicate(const Node& node) {
-    return std::ranges::all_of(node.outputs, [&](ValueId output) {
+    const bool updates = std::ranges::any_of(node.inputs, [&](ValueId input) {
+        const NodeId producer = input == kNoValue ? kNoValue : graph_.value(input).producer;
+        return producer != kNoValue && is_left(producer);
+    });
+    return !updates && std::ranges::all_of(node.outputs, [&](ValueId output) {
         if (output == kNoValue) return false;
         const bool updated = std::ranges::any_of(chosen_, [&](NodeId other) {
             return op_info(graph_.node(other).op).has(facts::updates) && root(graph_.node(other).inputs[0]) == output;

@@ -362,6 +362,7 @@ Result<std::vector<RuntimeValue>> Session::run_body(const Node& node, std::strin
 Status Session::run() {
     Status status;
     const int64_t began_ns = trace_ == nullptr ? 0 : Profile::now_ns();
+    bool interrupted = false;
     Result<Planned*> planned = find_first();
     while (true) {
         if (!planned.ok()) {
@@ -371,11 +372,16 @@ Status Session::run() {
         const Program& program = (*planned)->stage.program;
         if (program.last) status = check_bound_outputs(program);
         if (status.ok()) status = bind(**planned);
-        if (status.ok()) status = run_steps(program);
+        if (status.ok()) {
+            status = run_steps(program);
+            interrupted = !status.ok();
+        }
         if (status.ok()) status = run_dynamic(program);
         if (!status.ok() || program.last) break;
         planned = find_next(**planned);
     }
+    // What the nodes keep with a plan may stand half-way.
+    if (interrupted) programs_.clear();
     cancelled_.store(false, std::memory_order_relaxed);
     if (trace_ != nullptr && parent_ == nullptr) {
         trace_->add(0, {nullptr, kNoValue, began_ns, began_ns, Profile::now_ns()});

@@ -47,6 +47,7 @@ constexpr std::array kPasses = {
     Pass{"fuse_norm_quantization", fuse_norm_quantization},
     Pass{"fuse_gate_quantization", fuse_gate_quantization},
     Pass{"fuse_rotary_update", fuse_rotary_update},
+    Pass{"fuse_attention_inputs", fuse_attention_inputs},
     Pass{"pack_convolutions", pack_convolutions},
     Pass{"round_weights", round_weights},
     Pass{"pack_weights", pack_weights},

@@ -64,6 +64,8 @@ Status fuse_norm_quantization(Graph& graph, const OptimizeContext& context);
 Status fuse_gate_quantization(Graph& graph, const OptimizeContext& context);
 // CacheUpdate(cache, RotaryEmbedding(x, cos, sin), ...) becomes CacheUpdate(cache, x, ..., cos, sin).
 Status fuse_rotary_update(Graph& graph, const OptimizeContext& context);
+// CachedAttention rotates its queries itself and, where a step has one token, stores that one's keys and values.
+Status fuse_attention_inputs(Graph& graph, const OptimizeContext& context);
 // With bf16 arithmetic, f32 weights of Linear and GatedLinear become bf16 ones.
 Status round_weights(Graph& graph, const OptimizeContext& context);
 // Drops nodes that no output needs, then the values of constants that nobody reads any more.

@@ -310,7 +310,7 @@ Graph decoder_like() {
     const ValueId up = graph.add_node(Op::Linear, "up", {inner, weight(DType::Q4_0, 320, 128)});
     const ValueId bent = graph.add_node(Op::Swish, "bent", {gate});
     const ValueId gated = graph.add_node(Op::Mul, "gated", {bent, up});
-    const ValueId down = graph.add_node(Op::Linear, "down", {gated, weight(DType::F32, 128, 320)});
+    const ValueId down = graph.add_node(Op::Linear, "down", {gated, weight(DType::Q8_0, 128, 320)});
     graph.add_output(graph.add_node(Op::Add, "end", {residual, down}));
     return graph;
 }
