@@ -82,30 +82,32 @@ struct Prepare {
     }
 
     // use(vector, group, bytes) for the eight groups of 32 values of V vectors of columns; `rows`: lane of the first
-    // column in the planes. Lines are read in the order in which they lie, for the prefetchers.
+    // column in the planes. Lines are read in the order in which they lie, for the prefetchers: the compiler would read
+    // those of the high bits between those of the low ones, which cost one thread a quarter of the bandwidth (q6_k).
+    // Not where registers are few and a run is a block: there the order costs more than it gives.
     template <int V, class Use>
     static QUOIN_INLINE void for_groups(const std::byte* rows, Use use) {
         constexpr int kLow = kFormat.low_bits;
         constexpr int kHigh = kFormat.high_bits;
-        Ints low[kLow][V];
-        Ints high[kHigh == 0 ? 1 : kHigh][V];
-        for (int p = 0; p < kLow; ++p) {
-            for (int v = 0; v < V; ++v) low[p][v] = load_ints(rows + p * kRowBytes + v * kVectorBytes);
-        }
-        for (int p = 0; p < kHigh; ++p) {
-            for (int v = 0; v < V; ++v) high[p][v] = load_ints(rows + (kLow + p) * kRowBytes + v * kVectorBytes);
+        constexpr bool kInOrder = kLanes == 16 || block_values(kFormat.scales) > 32;
+        Ints planes[kLow + kHigh][V];
+        for (int p = 0; p < kLow + kHigh; ++p) {
+            for (int v = 0; v < V; ++v) {
+                planes[p][v] = load_ints(rows + p * kRowBytes + v * kVectorBytes);
+                if constexpr (kInOrder) opaque(planes[p][v]);
+            }
         }
         for_constant<8 / kLow>([&](auto part) QUOIN_LAMBDA_INLINE {
             for_constant<kLow>([&](auto row) QUOIN_LAMBDA_INLINE {
                 constexpr int kGroup = row + part * kLow;
                 for_constant<V>([&](auto v) QUOIN_LAMBDA_INLINE {
-                    Ints codes = low[row][v];
+                    Ints codes = planes[row][v];
                     if constexpr (kLow != 8) {
                         codes = and_ints(shift_words<-(part * kLow)>(codes), broadcast_byte((1 << kLow) - 1));
                     }
                     if constexpr (kHigh != 0) {
                         constexpr int kShift = kLow - kGroup / kHigh * kHigh;
-                        const Ints bits = shift_words<kShift>(high[kGroup % kHigh][v]);
+                        const Ints bits = shift_words<kShift>(planes[kLow + kGroup % kHigh][v]);
                         codes = or_ints(codes, and_ints(bits, broadcast_byte(((1 << kHigh) - 1) << kLow)));
                     }
                     use(v, Constant<kGroup>{}, prepare(codes));

@@ -88,11 +88,13 @@ struct IntegerPanel {
         }
     }
 
-    // R rows and V vectors of columns, without a detour over memory. kAsk: not where the hardware follows streams by
-    // itself (LinearArgs::hardware_follows), which asking disturbs.
-    template <int R, int V, bool kAsk>
-    static QUOIN_INLINE void multiply_rows(const std::byte* panel, int64_t column, int64_t parts, const std::byte* rows,
-                                           int64_t stride, float* sums) {
+    // R rows and the whole panel, without a detour over memory: read from one end to the other, for a second pass over
+    // other columns would find its lines in the cache and leave memory idle. kFollows: LinearArgs::hardware_follows.
+    // There asking disturbs, but where few registers make arithmetic slow it pays to ask far ahead.
+    template <int R, bool kFollows>
+    static QUOIN_INLINE void multiply_rows(const std::byte* panel, int64_t parts, const std::byte* rows, int64_t stride,
+                                           float* sums) {
+        constexpr int V = kPanelVectors;
         constexpr bool kMinimum = Reader::kMinimum;
         using Prepare = PrepareNow<kType>;
         using Dot = ByteDot<Prepare::kBytes, !kMinimum>;
@@ -108,10 +110,9 @@ struct IntegerPanel {
         const std::byte* group = rows;
         typename Reader::Shared shared[V];
         const auto add_part = [&](int64_t in_block, int64_t part) QUOIN_LAMBDA_INLINE {
-            if (kAsk && column == 0) {
-                ask_far_ahead<kBytesPerPart>(block + in_block * kBytesPerPart);
-                ask_near_ahead<kBytesPerPart>(block + in_block * kBytesPerPart);
-            }
+            const std::byte* const here = block + in_block * kBytesPerPart;
+            if constexpr (!kFollows || !kManyRegisters) ask_far_ahead<kBytesPerPart>(here);
+            if constexpr (!kFollows) ask_near_ahead<kBytesPerPart>(here);
             // Vectors side by side where there are registers for it.
             constexpr int kBeside = kManyRegisters ? V : 1;
             for (int first = 0; first < V; first += kBeside) {
@@ -123,9 +124,8 @@ struct IntegerPanel {
                         }
                     }
                 }
-                const int64_t first_column = column + first * kLanes;
                 Prepare::template for_groups<kBeside>(
-                    block + Place::codes_at(in_block) + first_column * 4,
+                    block + Place::codes_at(in_block) + first * kVectorBytes,
                     [&](auto v, auto index, Ints w) QUOIN_LAMBDA_INLINE {
                         constexpr int kSteps = kGroups / kRuns;
                         for (int r = 0; r < R; ++r) {
@@ -137,8 +137,9 @@ struct IntegerPanel {
                     Floats scale[2];
                     Floats minimum[2] = {zeros(), zeros()};
                     // After the codes, since they lie behind them.
-                    if (kParts == 1) shared[first + v] = Reader::read_shared(block, first_column + v * kLanes);
-                    Reader::read(shared[first + v], block, in_block, first_column + v * kLanes, scale, minimum);
+                    const int64_t column = (first + v) * kLanes;
+                    if (kParts == 1) shared[first + v] = Reader::read_shared(block, column);
+                    Reader::read(shared[first + v], block, in_block, column, scale, minimum);
                     for (int r = 0; r < R; ++r) {
                         const std::byte* const row = group + r * stride;
                         Floats& sums_of_group = acc[r][first + v];
@@ -160,7 +161,7 @@ struct IntegerPanel {
             } else {
                 const int64_t in_block = at % kParts;
                 if (in_block == 0) {
-                    for (int v = 0; v < V; ++v) shared[v] = Reader::read_shared(block, column + v * kLanes);
+                    for (int v = 0; v < V; ++v) shared[v] = Reader::read_shared(block, v * kLanes);
                 }
                 for_constant<kGroupParts>([&](auto part) QUOIN_LAMBDA_INLINE { add_part(in_block + part, part); });
                 if (in_block != 0) block += Place::kBytes;
@@ -174,7 +175,7 @@ struct IntegerPanel {
             }
         }
         for (int r = 0; r < R; ++r) {
-            for (int v = 0; v < V; ++v) store(sums + r * kPanelColumns + column + v * kLanes, total[r][v]);
+            for (int v = 0; v < V; ++v) store(sums + r * kPanelColumns + v * kLanes, total[r][v]);
         }
     }
 
@@ -182,13 +183,11 @@ struct IntegerPanel {
     static QUOIN_INLINE void multiply_rows_of(int64_t rows, const std::byte* panel, const LinearArgs& args,
                                               const std::byte* src, float* sums) {
         if (rows == R) {
-            for (int64_t v = 0; v < kPanelVectors; v += kIntegerTileVectors) {
-                const int64_t parts = args.inner / 32;
-                if (args.hardware_follows) {
-                    multiply_rows<R, kIntegerTileVectors, false>(panel, v * kLanes, parts, src, args.src_stride, sums);
-                } else {
-                    multiply_rows<R, kIntegerTileVectors, true>(panel, v * kLanes, parts, src, args.src_stride, sums);
-                }
+            const int64_t parts = args.inner / 32;
+            if (args.hardware_follows) {
+                multiply_rows<R, true>(panel, parts, src, args.src_stride, sums);
+            } else {
+                multiply_rows<R, false>(panel, parts, src, args.src_stride, sums);
             }
         } else if constexpr (R > 1) {
             multiply_rows_of<R - 1>(rows, panel, args, src, sums);

@@ -113,6 +113,14 @@ template <class Strip>
 QUOIN_INLINE void multiply_strip(int64_t rows, int64_t vectors, const FloatTile& whole) {
     constexpr int kRows = kFloatTileRows;
     constexpr int kVectors = kFloatTileVectors;
+    // Few rows take a whole panel at once: a second pass would find its lines in the cache and leave memory idle.
+    constexpr int kWholeRows = kRows * kVectors / kPanelVectors;
+    if constexpr (kVectors < kPanelVectors) {
+        if (rows <= kWholeRows && vectors == kPanelVectors) {
+            multiply_tile_of<kWholeRows, kPanelVectors, Strip>(rows, whole);
+            return;
+        }
+    }
     const int64_t tiles = (rows + kRows - 1) / kRows;
     for (int64_t v = 0; v < vectors; v += kVectors) {
         FloatTile tile = whole;
