@@ -28,6 +28,10 @@ const Node* producer_of(const Graph& graph, ValueId value, Op op) {
     return node.op == op ? &node : nullptr;
 }
 
+int64_t bits_of_code(DType dtype) {
+    return shares_bytes(dtype) ? packed_bits(dtype) : 8;
+}
+
 Result<CodeForm> code_form(const Graph& graph, const Node& product) {
     const auto refuse = [&](const char* why) {
         return error(StatusCode::Unsupported, "keep_codes leaves '", product.name, "' alone: ", why);
@@ -82,7 +86,7 @@ Result<CodeForm> code_form(const Graph& graph, const Node& product) {
     const int64_t blocks = (form.columns + form.block - 1) / form.block;
     form.parameters = form.transposed ? Shape{blocks, form.rows} : Shape{form.rows, blocks};
     if (!packs_codes(codes.dtype(), dtype, form.block, form.columns)) return refuse("no kernel reads its blocks");
-    if (product.op == Op::Gather && codes.byte_size() * 8 % static_cast<uint64_t>(form.rows) != 0) {
+    if (product.op == Op::Gather && form.columns * bits_of_code(codes.dtype()) % 8 != 0) {
         return refuse("its rows are no whole bytes");
     }
     return form;
@@ -152,7 +156,7 @@ public:
                                   {{"axis", int64_t{0}}});
         }
         Attributes with = attributes();
-        with.emplace_back("bits", bytes * 8 / form_.columns);
+        with.emplace_back("bits", bits_of_code(codes.dtype()));
         const bool halves = dtype != DType::F32;
         const ValueId rows = add(Op::DequantizeBlocks, ".codes", operands, with, halves ? kNoValue : node_.outputs[0]);
         if (halves) cast(rows, dtype, dtype, node_.outputs[0]);
