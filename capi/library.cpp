@@ -39,7 +39,7 @@ const char* quoin_build_info() {
 #if defined(__x86_64__)
         ", x86-64 with baseline, avx2, avxvnni, avx512, avx512vnni"
 #elif defined(__aarch64__)
-        ", 64-bit Arm with baseline, dotprod"
+        ", 64-bit Arm with baseline, dotprod, i8mm"
 #else
         ", portable baseline"
 #endif

@@ -28,7 +28,7 @@ Result<RuntimePtr> make_runtime(const quoin_runtime_options& options) {
         cap = isa_from_name(isa);
         if (!cap) {
             return error(StatusCode::InvalidArgument, "there is no instruction set '", isa,
-                         "'; known are baseline, avx2, avxvnni, avx512, avx512vnni and dotprod");
+                         "'; known are baseline, avx2, avxvnni, avx512, avx512vnni, dotprod and i8mm");
         }
     }
     Memory::AllocateFunction allocate;

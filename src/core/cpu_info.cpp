@@ -19,15 +19,15 @@
 namespace quoin {
 namespace {
 
-constexpr std::array<std::string_view, kIsaCount> kNames = {"baseline", "avx2",       "avxvnni",
-                                                            "avx512",   "avx512vnni", "dotprod"};
+constexpr std::array<std::string_view, kIsaCount> kNames = {"baseline",   "avx2",    "avxvnni", "avx512",
+                                                            "avx512vnni", "dotprod", "i8mm"};
 
 constexpr bool is_for_this_architecture(Isa isa) {
     if (isa == Isa::Baseline) return true;
 #if defined(__x86_64__)
-    return isa != Isa::DotProd;
+    return isa != Isa::DotProd && isa != Isa::I8mm;
 #elif defined(__aarch64__)
-    return isa == Isa::DotProd;
+    return isa == Isa::DotProd || isa == Isa::I8mm;
 #else
     return false;
 #endif
@@ -57,8 +57,11 @@ unsigned detect() {
     add(Isa::Avx512Vnni, __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi") &&
                              __builtin_cpu_supports("avx512bf16"));
 #elif defined(__aarch64__) && defined(__linux__)
-    constexpr unsigned long kHasDotProd = 1UL << 20U;  // HWCAP_ASIMDDP, which old headers lack
+    // HWCAP_ASIMDDP and HWCAP2_I8MM, which old headers lack
+    constexpr unsigned long kHasDotProd = 1UL << 20U;
+    constexpr unsigned long kHasI8mm = 1UL << 13U;
     add(Isa::DotProd, (getauxval(AT_HWCAP) & kHasDotProd) != 0);
+    add(Isa::I8mm, (getauxval(AT_HWCAP2) & kHasI8mm) != 0);
 #endif
     return found;
 }

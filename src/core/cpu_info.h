@@ -17,8 +17,9 @@ enum class Isa : uint8_t {
     Avx512,      // Avx2 and AVX-512 F, BW, VL, DQ
     Avx512Vnni,  // and VNNI, VBMI, BF16
     DotProd,     // 64-bit Arm: SDOT (FEAT_DotProd)
+    I8mm,        // and SMMLA (FEAT_I8MM)
 };
-inline constexpr int kIsaCount = 6;
+inline constexpr int kIsaCount = 7;
 
 // What every machine with `isa` has too, and whose kernels stand in where `isa` has none of its own.
 constexpr Isa isa_below(Isa isa) {
@@ -26,11 +27,12 @@ constexpr Isa isa_below(Isa isa) {
         case Isa::AvxVnni:
         case Isa::Avx512: return Isa::Avx2;
         case Isa::Avx512Vnni: return Isa::Avx512;
+        case Isa::I8mm: return Isa::DotProd;
         default: return Isa::Baseline;
     }
 }
 
-std::string_view isa_name(Isa isa);  // "baseline", "avx2", "avxvnni", "avx512", "avx512vnni", "dotprod"
+std::string_view isa_name(Isa isa);  // "baseline", "avx2", "avxvnni", "avx512", "avx512vnni", "dotprod", "i8mm"
 std::optional<Isa> isa_from_name(std::string_view name);
 
 // Whether this CPU and its operating system can run the table of `isa`.

@@ -93,6 +93,7 @@ public:
     using Kind = TileKind;
     static constexpr int kOffset = kAnyBytesOffset;
     static constexpr int kPlanes = planes_of(Kind::kBytes);
+    static constexpr bool kPaired = kHasPairDot;  // groups 2n and 2n + 1 lie as steps of PairDot take them
 
     explicit PreparedWeights(const IntegerTile& tile)
         : bytes_(tile.chunk->bytes + tile.column * 4),
@@ -130,6 +131,7 @@ public:
     using Kind = TileKindOf<kType, Prepare>;
     static constexpr int kOffset = Prepare::kOffset;
     static constexpr int kPlanes = planes_of(Kind::kBytes);
+    static constexpr bool kPaired = false;
     static_assert(kPlanes == 1);
 
     explicit PackedWeights(const IntegerTile& tile) : block_(tile.blocks), column_(tile.column) {}
@@ -225,15 +227,28 @@ template <int R, int V, class Weights>
 }
 
 template <int R, int V, class Weights>
+void pair_tile(const IntegerTile& tile);  // pair_tile.inl
+
+template <int R, int V, class Weights>
 QUOIN_INLINE void integer_tile_of(int64_t rows, const IntegerTile& tile) {
     if (rows == R) {
-        integer_tile<R, V, Weights>(tile);
+        if constexpr (kHasPairDot) {
+            pair_tile<R, V, Weights>(tile);
+        } else {
+            integer_tile<R, V, Weights>(tile);
+        }
     } else if constexpr (R > 1) {
         integer_tile_of<R - 1, V, Weights>(rows, tile);
     }
 }
 
 constexpr int64_t kFewTiles = 4;
+
+// Of the next tile when so many share the rows: all nearly equal, whole pairs where the dot product takes pairs.
+QUOIN_INLINE int64_t tile_height(int64_t rows, int64_t tiles) {
+    const int64_t height = (rows + tiles - 1) / tiles;
+    return kHasPairDot ? smaller(height + height % 2, rows) : height;
+}
 
 template <class Weights>
 [[gnu::noinline]] void integer_tiles(int64_t rows, const IntegerTile& whole) {
@@ -251,8 +266,8 @@ template <class Weights>
         const int64_t between = tiles > kFewTiles ? (lines + tiles - 1) / tiles : 0;
         tile.ahead_lines = tiles > kFewTiles ? 0 : (lines + tiles * tile.parts - 1) / (tiles * tile.parts);
         int64_t left = rows;
-        for (int64_t t = tiles; t > 0; --t) {  // tiles of nearly equal height
-            const int64_t height = (left + t - 1) / t;
+        for (int64_t t = tiles; t > 0; --t) {
+            const int64_t height = tile_height(left, t);
             if (tile.ahead >= tile.ahead_end) tile.ahead_lines = 0;
             for (int64_t i = 0; i < between; ++i) __builtin_prefetch(tile.ahead + i * 64, 0, 2);
             integer_tile_of<kRows, kVectors, Weights>(height, tile);

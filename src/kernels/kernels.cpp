@@ -18,7 +18,9 @@ namespace quoin {
 #include "kernels/kernel_groups.inc"
 #undef QUOIN_KERNEL_GROUP
 #elif defined(__aarch64__)
-#define QUOIN_KERNEL_GROUP(group) extern const KernelTable kernel_table_dotprod_##group;
+#define QUOIN_KERNEL_GROUP(group)                          \
+    extern const KernelTable kernel_table_dotprod_##group; \
+    extern const KernelTable kernel_table_i8mm_##group;
 #include "kernels/kernel_groups.inc"
 #undef QUOIN_KERNEL_GROUP
 #endif
@@ -41,7 +43,8 @@ constexpr GroupTable kGroupTables[] = {
 #include "kernels/kernel_groups.inc"
 #undef QUOIN_KERNEL_GROUP
 #elif defined(__aarch64__)
-#define QUOIN_KERNEL_GROUP(group) {Isa::DotProd, &kernel_table_dotprod_##group},
+#define QUOIN_KERNEL_GROUP(group) \
+    {Isa::DotProd, &kernel_table_dotprod_##group}, {Isa::I8mm, &kernel_table_i8mm_##group},
 #include "kernels/kernel_groups.inc"
 #undef QUOIN_KERNEL_GROUP
 #endif

@@ -62,6 +62,7 @@ struct IntegerPanel {
                 ask_near_ahead<kBytesPerPart>(block + part * kBytesPerPart);
                 const std::byte* const codes = block + Place::codes_at(part);
                 for (int v = 0; v < kPanelVectors; ++v) {
+                    Ints even = {};  // the group before, where a step of PairDot takes two
                     Prepare::template for_groups<1>(
                         codes + v * kVectorBytes, [&](auto /*vector*/, auto group, Ints w) QUOIN_LAMBDA_INLINE {
                             std::byte* const to = bytes + group * kPlanes * kRowBytes + v * kVectorBytes;
@@ -69,6 +70,12 @@ struct IntegerPanel {
                                 const Ints nibble = broadcast_byte(15);
                                 store_ints(to, and_ints(w, nibble));
                                 store_ints(to + kRowBytes, and_ints(shift_words<-4>(w), nibble));
+                            } else if constexpr (kHasPairDot && group % 2 == 0) {
+                                even = w;
+                            } else if constexpr (kHasPairDot) {
+                                using Pair = PairDot<Prepare::kBytes>;
+                                store_ints(to - kRowBytes, Pair::low_columns(even, w));
+                                store_ints(to, Pair::high_columns(even, w));
                             } else {
                                 store_ints(to, w);
                             }

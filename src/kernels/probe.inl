@@ -24,7 +24,7 @@ int64_t probe_int8(int64_t rounds) {
         opaque(b);
         return probe_int8_step(acc, a, b);
     });
-    return rounds * kChains * kLanes * 8;
+    return rounds * kChains * kLanes * (kHasPairDot ? 16 : 8);
 }
 
 int64_t probe_f32(int64_t rounds) {

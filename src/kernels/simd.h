@@ -23,6 +23,9 @@ enum class Bytes { Any, UpTo15, UpTo31, UpTo63, UpTo127, Signed, Nibbles };
 constexpr int planes_of(Bytes bytes) {
     return bytes == Bytes::Nibbles ? 2 : 1;
 }
+// Products of two rows with two columns at once; defined where kHasPairDot, for pair_tile.inl.
+template <Bytes>
+struct PairDot;
 
 }  // namespace
 }  // namespace quoin
@@ -35,6 +38,8 @@ constexpr int planes_of(Bytes bytes) {
 #include "kernels/simd_avx2.h"
 #elif defined(QUOIN_ISA_AVX2)
 #include "kernels/simd_avx2.h"
+#elif defined(QUOIN_ISA_I8MM)
+#include "kernels/simd_neon.h"
 #elif defined(QUOIN_ISA_DOTPROD)
 #include "kernels/simd_neon.h"
 #elif defined(__aarch64__) && !defined(__AARCH64EB__)
@@ -60,6 +65,7 @@ QUOIN_INLINE void for_constant(Body body) {
 }
 
 constexpr bool kDotsAnyBytes = kWideBytes == Bytes::Any;
+constexpr bool kHasPairDot = kThisIsa == Isa::I8mm;
 
 // Vectors that make one row of a panel, and bytes of a vector.
 constexpr int kPanelVectors = static_cast<int>(kPanelColumns / kLanes);

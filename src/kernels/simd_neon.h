@@ -1,5 +1,5 @@
-// The vocabulary of simd.h in NEON as every 64-bit Arm has it, with SDOT when compiled for it. What the words mean
-// stands in simd_avx512.h.
+// The vocabulary of simd.h in NEON as every 64-bit Arm has it, with SDOT and SMMLA when compiled for them. What the
+// words mean stands in simd_avx512.h.
 #pragma once
 
 #include <arm_neon.h>
@@ -9,7 +9,9 @@
 namespace quoin {
 namespace {
 
-#if defined(QUOIN_ISA_DOTPROD)
+#if defined(QUOIN_ISA_I8MM)
+constexpr Isa kThisIsa = Isa::I8mm;
+#elif defined(QUOIN_ISA_DOTPROD)
 constexpr Isa kThisIsa = Isa::DotProd;
 #else
 constexpr Isa kThisIsa = Isa::Baseline;
@@ -22,11 +24,7 @@ constexpr int64_t kLanes = 4;
 // Of 32 registers: 24 float accumulators; 12 integer accumulators beside 12 float ones, or 12 pairs of 16-bit ones.
 constexpr int kFloatTileRows = 12;
 constexpr int kFloatTileVectors = 2;
-#if defined(QUOIN_ISA_DOTPROD)
-constexpr int kIntegerTileRows = 6;
-#else
-constexpr int kIntegerTileRows = 4;
-#endif
+constexpr int kIntegerTileRows = kThisIsa == Isa::Baseline ? 4 : 6;
 constexpr int kIntegerTileVectors = 2;
 
 QUOIN_INLINE Floats zeros() {
@@ -237,7 +235,7 @@ QUOIN_INLINE Ints broadcast_quad(const std::byte* p) {
     __builtin_memcpy(&quad, p, sizeof(quad));
     return vdupq_n_s32(quad);
 }
-#if defined(QUOIN_ISA_DOTPROD)
+#if defined(QUOIN_ISA_DOTPROD) || defined(QUOIN_ISA_I8MM)
 // Dot products of 16 or 32 bytes of weights and activations in steps of 4 to a lane. Both are signed here.
 constexpr Bytes kWideBytes = Bytes::Any;
 constexpr int kAnyBytesOffset = 0;
@@ -254,6 +252,35 @@ struct ByteDot {
     }
     QUOIN_INLINE Ints end(const std::byte*, int) const { return state; }
 };
+#if defined(QUOIN_ISA_I8MM)
+// Steps of 8 bytes of two rows and of two columns, all signed, to lanes "row 0: both columns, row 1: both columns".
+template <Bytes>
+struct PairDot {
+    Ints state;
+    QUOIN_INLINE void begin() { state = broadcast_int(0); }
+    QUOIN_INLINE void step(Ints columns, Ints rows) { state = vmmlaq_s32(state, as_bytes(rows), as_bytes(columns)); }
+    static QUOIN_INLINE Ints rows(const std::byte* first, const std::byte* second) {
+        return vreinterpretq_s32_u64(vcombine_u64(load_eight(first), load_eight(second)));
+    }
+    // Of four columns, 4 bytes and the next 4: columns 0 and 1, columns 2 and 3.
+    static QUOIN_INLINE Ints low_columns(Ints bytes, Ints next) { return vzip1q_s32(bytes, next); }
+    static QUOIN_INLINE Ints high_columns(Ints bytes, Ints next) { return vzip2q_s32(bytes, next); }
+    // Two lanes of each: from rows of four columns to such lanes and back.
+    static QUOIN_INLINE Floats low_lanes(Floats a, Floats b) {
+        return vreinterpretq_f32_f64(vzip1q_f64(vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b)));
+    }
+    static QUOIN_INLINE Floats high_lanes(Floats a, Floats b) {
+        return vreinterpretq_f32_f64(vzip2q_f64(vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b)));
+    }
+
+private:
+    static QUOIN_INLINE uint64x1_t load_eight(const std::byte* p) {
+        uint64_t eight;
+        __builtin_memcpy(&eight, p, sizeof(eight));
+        return vcreate_u64(eight);
+    }
+};
+#endif
 #else
 constexpr Bytes kWideBytes = Bytes::Signed;
 constexpr int kAnyBytesOffset = 0;
@@ -321,7 +348,9 @@ QUOIN_INLINE void opaque(T& x) {
     asm volatile("" : "+w"(x));
 }
 QUOIN_INLINE Ints probe_int8_step(Ints acc, Ints a, Ints b) {
-#if defined(QUOIN_ISA_DOTPROD)
+#if defined(QUOIN_ISA_I8MM)
+    return vmmlaq_s32(acc, as_bytes(a), as_bytes(b));
+#elif defined(QUOIN_ISA_DOTPROD)
     return vdotq_s32(acc, as_bytes(a), as_bytes(b));
 #else
     const int16x8_t low = vmull_s8(vget_low_s8(as_bytes(a)), vget_low_s8(as_bytes(b)));

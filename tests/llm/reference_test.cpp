@@ -62,7 +62,8 @@ TEST_CASE("architectures without a trained model agree with llama.cpp") {
 }
 
 TEST_CASE("logits agree on every instruction set of this machine") {
-    const Isa isa = GENERATE(Isa::Baseline, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Avx512Vnni, Isa::DotProd);
+    const Isa isa =
+        GENERATE(Isa::Baseline, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Avx512Vnni, Isa::DotProd, Isa::I8mm);
     if (!machine_has(isa)) return skip("no " + std::string(isa_name(isa)));
     INFO(isa_name(isa));
     const std::string base = "tests/data/architectures/small-qwen2";

@@ -9,6 +9,7 @@
 #include "kernels/linear.inl"
 #include "kernels/integer_codes.inl"
 #include "kernels/integer_tile.inl"
+#include "kernels/pair_tile.inl"
 #include "kernels/linear_integer.inl"
 // clang-format on
 
