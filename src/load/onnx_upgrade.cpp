@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "load/onnx_contrib.h"
 #include "load/onnx_convert.h"
 #include "load/quoted.h"
 
@@ -174,6 +175,7 @@ Status scatter_elements(NodeDraft& draft) {
 // The nearest element was the one before where a picture grows and the next one where it shrinks: ONNX's tests of that
 // version say so. A picture that may do both does so in two steps.
 Status resize_asymmetric(NodeDraft& draft) {
+    QUOIN_RETURN_IF_ERROR(expect_inputs(draft, 2));
     const std::string named = draft.string("mode", "nearest");
     const std::string mode = named == "bilinear" ? "linear" : named;
     const ValueId scales = draft.input(1);

@@ -61,6 +61,12 @@ Status infer_slice(InferContext& context) {
     const size_t count = axes ? axes->size() : (starts ? starts->size() : ends->size());
     const auto fits = [&](const auto& list) { return !list || list->size() == count; };
     if (!fits(starts) || !fits(ends) || !fits(steps)) return context.fail("the inputs name different numbers of axes");
+    // Without an axis the shape of the result would be known before the bounds are, which may be of another length.
+    if (count == 0 && (!starts || !ends || (context.has_input(4) && !steps))) {
+        std::ranges::fill(dims, Dim{});
+        context.set_output(0, input.dtype, std::move(dims));
+        return {};
+    }
     QUOIN_ASSIGN_OR_RETURN(std::optional<Dims> elements, context.elements(0));
     std::vector<bool> seen(dims.size());
     for (size_t index = 0; index < count; ++index) {

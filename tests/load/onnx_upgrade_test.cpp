@@ -126,6 +126,7 @@ TEST_CASE("sizes of pictures change as they did in the version of the file") {
     CHECK(upgraded(10, node_message("Resize", {"a", "b"}, {"y"})) ==
           Lines{"Min b [1.00;]", "Resize a none % " + shrinking, "Max b [1.00;]",
                 "Resize % none % mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor"});
+    CHECK_THAT(upgraded(10, node_message("Resize", {"", "b"}, {"y"})).front(), contains("input 0 is left out"));
     CHECK(upgraded(13, node_message("Resize", {"a", "", "", "i"}, {"y"})) == Lines{"Resize a none none [1;2;]"});
 }
 

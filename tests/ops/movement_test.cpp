@@ -265,6 +265,12 @@ TEST_CASE("bounds known only at run time, and the largest numbers as bounds") {
     CHECK(values_of(sliced({}, {}, {}, {})) == values_of(counted({4, 3})));
 }
 
+TEST_CASE("bounds for no axis are refused, also when they come with a run") {
+    const Operand one = given(longs({1}, {0}));
+    const auto result = run_op(Op::Slice, {given(counted({4, 3})), one, one, constant(longs({0}, {})), one});
+    CHECK_THAT(result.status().message(), contains("different numbers of axes"));
+}
+
 TEST_CASE("slices that make no sense are refused") {
     const auto refused = [](const Index& start, const Index& end, const Index& axes, const Index& steps,
                             const char* reason) {
