@@ -9,7 +9,7 @@
 //   q4_k   362  291   341  245   302  202   279  175   264  159
 //   q6_k   452  369   396  300   336  235   302  198   280  174
 //
-// Fewer rows take the way of single ones (IntegerPanel::kRegisterRows): tiles would cost two rows 1.1 to 1.4 times it.
+// Fewer rows take the way of single ones (IntegerPanel::kRegisterRows): tiles would cost two rows 1.2 to 1.45 times it.
 
 namespace quoin {
 namespace {
