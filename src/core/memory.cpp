@@ -6,6 +6,8 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+
+#include "core/rounding.h"
 #endif
 
 namespace quoin {
@@ -13,15 +15,11 @@ namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-size_t round_up(size_t bytes, size_t unit) {
-    return (bytes + unit - 1) / unit * unit;
-}
-
 // Streaming a model through 4 KiB pages spends a tenth of the bandwidth on page walks, hence the advice.
 void* system_allocate(size_t bytes, size_t alignment) {
     const size_t unit = bytes >= kHugePage ? kHugePage : alignment;
     if (bytes > SIZE_MAX - unit) return nullptr;
-    void* const block = std::aligned_alloc(unit, round_up(bytes, unit));
+    void* const block = std::aligned_alloc(unit, align_up(bytes, unit));
 #if defined(__linux__)
     if (block != nullptr && unit == kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
 #endif

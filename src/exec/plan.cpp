@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "core/rounding.h"
 #include "exec/program.h"
 #include "ops/evaluate.h"
 #include "ops/node_attributes.h"
@@ -9,10 +10,6 @@ namespace quoin {
 namespace {
 
 constexpr size_t kAlignment = 64;
-
-size_t align(size_t bytes) {
-    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 // A node may move before its neighbours by this many places when that saves a barrier.
 constexpr size_t kLookahead = 8;
@@ -74,9 +71,11 @@ private:
         return id;
     }
     Storage& storage(ValueId id) { return storage_[static_cast<size_t>(root(id))]; }
-    bool is_step(NodeId id) const { return prepared_.nodes[static_cast<size_t>(id)] != nullptr && !is_left(id); }
+    bool is_step(NodeId id) const {
+        return prepared_.nodes[static_cast<size_t>(id)] != nullptr && !is_deferred_update(id);
+    }
     // An update without tasks, as it was planned: whoever reads its result makes it.
-    bool is_left(NodeId id) const {
+    bool is_deferred_update(NodeId id) const {
         const auto index = static_cast<size_t>(id);
         return index < works_.size() && works_[index].tasks == 0 && op_info(graph_.node(id).op).has(facts::updates);
     }
@@ -300,7 +299,7 @@ void Planner::find_storage() {
 bool Planner::can_replicate(const Node& node) {
     const bool updates = std::ranges::any_of(node.inputs, [&](ValueId input) {
         const NodeId producer = input == kNoValue ? kNoValue : graph_.value(input).producer;
-        return producer != kNoValue && is_left(producer);
+        return producer != kNoValue && is_deferred_update(producer);
     });
     return !updates && std::ranges::all_of(node.outputs, [&](ValueId output) {
         if (output == kNoValue) return false;
@@ -343,7 +342,7 @@ Status Planner::plan_work() {
         if (!work.replicated) continue;
         for (const ValueId output : node.outputs) {
             Storage& each = storage(output);
-            each.copy_stride = align(each.bytes);
+            each.copy_stride = align_up(each.bytes, kAlignment);
             each.bytes = each.copy_stride * static_cast<size_t>(threads);
         }
     }
@@ -481,11 +480,11 @@ void Planner::place_values() {
             const bool together = other->first_epoch <= each.last_epoch && each.first_epoch <= other->last_epoch;
             if (!together) continue;
             if (offset + each.bytes <= other->place.offset) break;
-            offset = std::max(offset, align(other->place.offset + other->bytes));
+            offset = std::max(offset, align_up(other->place.offset + other->bytes, kAlignment));
         }
         if (each.place.kind == Place::Kind::None) each.place = {Place::Kind::Arena, 0, state_.stage, 0};
         each.place.offset = offset;
-        program_.arena_bytes = std::max(program_.arena_bytes, align(offset + each.bytes));
+        program_.arena_bytes = std::max(program_.arena_bytes, align_up(offset + each.bytes, kAlignment));
         const auto behind =
             std::ranges::upper_bound(placed, offset, {}, [](const Storage* s) { return s->place.offset; });
         placed.insert(behind, &each);
@@ -526,7 +525,8 @@ void Planner::make_steps() {
         program_.barriers += step.barrier ? 1 : 0;
         epoch = epochs_[static_cast<size_t>(id)];
         step.work = works_[static_cast<size_t>(id)];
-        program_.scratch_bytes = std::max(program_.scratch_bytes, align(static_cast<size_t>(step.work.scratch_bytes)));
+        program_.scratch_bytes =
+            std::max(program_.scratch_bytes, align_up(static_cast<size_t>(step.work.scratch_bytes), kAlignment));
         program_.steps.push_back(step);
     }
 }

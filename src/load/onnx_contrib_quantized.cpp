@@ -1,6 +1,7 @@
 // Quantized operators of com.microsoft: dequantize, compute, quantize; a pass of the optimizer finds them again.
 #include <algorithm>
 
+#include "core/rounding.h"
 #include "load/onnx_contrib.h"
 
 namespace quoin::onnx {
@@ -156,7 +157,7 @@ struct BitMatrix {
     int64_t block = 0;
     int64_t bits = 0;
     DType dtype = DType::Undefined;
-    int64_t blocks() const { return (columns + block - 1) / block; }
+    int64_t blocks() const { return divide_up(columns, block); }
 };
 
 Result<BitMatrix> bit_matrix(const NodeDraft& draft) {
@@ -196,7 +197,7 @@ Result<ValueId> seen_as(NodeDraft& draft, size_t input, DType dtype, const Shape
 // Zero points [N, blocks] in bytes of which every row has whole ones, as a byte each.
 Result<ValueId> unpacked_zero_points(NodeDraft& draft, const BitMatrix& matrix) {
     const int64_t per_byte = 8 / matrix.bits;
-    const int64_t row_bytes = (matrix.blocks() + per_byte - 1) / per_byte;
+    const int64_t row_bytes = divide_up(matrix.blocks(), per_byte);
     QUOIN_ASSIGN_OR_RETURN(const ValueId seen, seen_as(draft, 3, DType::U8, {matrix.rows, row_bytes}));
     if (per_byte == 1) return seen;
     QUOIN_ASSIGN_OR_RETURN(const Tensor from, draft.graph().value(seen).constant->load());

@@ -4,6 +4,7 @@
 // halves to even, within lowest..highest: u8 or i8 tensors of one shape, added or brought to another scale.
 #include <algorithm>
 
+#include "core/rounding.h"
 #include "ops/op_kernel.h"
 
 namespace quoin {
@@ -45,8 +46,7 @@ public:
 
     Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
         const int64_t elements = arguments.outputs[0].elements();
-        return Work{.tasks = (elements + kTaskElements - 1) / kTaskElements,
-                    .replicated = elements <= kReplicatedElements};
+        return Work{.tasks = divide_up(elements, kTaskElements), .replicated = elements <= kReplicatedElements};
     }
 
     Status run(const Arguments& arguments, int64_t task, std::byte* /*scratch*/) const override {

@@ -25,6 +25,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/rounding.h"
 #include "kernels/layout.h"
 #include "ops/infer_rules.h"
 #include "ops/op_kernel.h"
@@ -165,10 +166,6 @@ bool has_input(const Arguments& arguments, size_t index) {
     return index < arguments.inputs.size() && arguments.inputs[index].dtype != DType::Undefined;
 }
 
-int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 // Blocks of positions that a table of pages has room for.
 int64_t most_blocks(int64_t pages, int64_t head_size) {
     return divide_up(pages * kPageTokens, attention_block_tokens(head_size));
@@ -233,7 +230,7 @@ public:
 private:
     // Room in front of the kernel's scratch for rotated queries and keys, in whole vectors.
     int64_t rotated_floats(int64_t rows, int64_t head_size) const {
-        return divide_up((rows * shape_.heads / shape_.kv_heads + 1) * head_size, 16) * 16;
+        return align_up((rows * shape_.heads / shape_.kv_heads + 1) * head_size, 16);
     }
 
     AttentionArgs arguments_of(const Arguments& arguments) const {

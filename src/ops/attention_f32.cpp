@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/rounding.h"
 #include "kernels/layout.h"
 #include "ops/attention_sizes.h"
 
@@ -25,7 +26,7 @@ public:
 
     Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
         const AttentionSizes sizes = sizes_of(arguments);
-        const int64_t blocks = (sizes.queries + kQueryBlock - 1) / kQueryBlock;
+        const int64_t blocks = divide_up(sizes.queries, kQueryBlock);
         const int64_t rows = std::min(kQueryBlock, sizes.queries);
         return Work{.tasks = sizes.batch * sizes.heads * blocks,
                     .scratch_bytes = Scratch(sizes, rows, nullptr).floats * int64_t{sizeof(float)},

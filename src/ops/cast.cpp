@@ -8,6 +8,7 @@
 #include <optional>
 #include <system_error>
 
+#include "core/rounding.h"
 #include "ops/element_types.h"
 #include "ops/op_kernel.h"
 #include "ops/small_formats.h"
@@ -175,7 +176,7 @@ public:
     explicit CastNode(const CastRules& rules) : rules_(rules) {}
 
     Result<Work> plan(const Arguments& arguments, int /*threads*/) const override {
-        return Work{.tasks = (arguments.outputs[0].elements() + kTaskElements - 1) / kTaskElements};
+        return Work{.tasks = divide_up(arguments.outputs[0].elements(), kTaskElements)};
     }
     Status run(const Arguments& arguments, int64_t task, std::byte* /*scratch*/) const override {
         const int64_t begin = task * kTaskElements;
@@ -192,7 +193,7 @@ private:
     static void copy(const Arguments& arguments, int64_t begin, int64_t end) {
         const DTypeInfo& info = dtype_info(arguments.inputs[0].dtype);
         const int64_t first = begin / info.block_elements * info.block_bytes;
-        const int64_t last = (end + info.block_elements - 1) / info.block_elements * info.block_bytes;
+        const int64_t last = divide_up(end, info.block_elements) * info.block_bytes;
         if (last > first) {
             std::memmove(arguments.outputs[0].data + first, arguments.inputs[0].data + first,
                          static_cast<size_t>(last - first));

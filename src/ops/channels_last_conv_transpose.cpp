@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/rounding.h"
 #include "kernels/transposed.h"
 #include "ops/activation.h"
 #include "ops/channels_last_conv.h"
@@ -17,10 +18,6 @@
 
 namespace quoin {
 namespace {
-
-int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 
 // One phase along all axes.
 struct Phase {
@@ -188,7 +185,7 @@ public:
         const int64_t units = problem_.phases() * std::max<int64_t>(dst.shape[0], 1) * problem_.group;
         const int64_t wanted = divide_up(2 * int64_t{threads}, units);
         int64_t block = convolution_block_rows(inner, problem_.columns);
-        if (threads > 1) block = std::min(block, divide_up(divide_up(positions, wanted), 12) * 12);
+        if (threads > 1) block = std::min(block, align_up(divide_up(positions, wanted), 12));
         Work work{.scratch_bytes = floats * int64_t{sizeof(float)}};
         work.grain = {block, divide_up(positions, block), 1};
         work.tasks = dst.elements() == 0 ? 0 : units * work.grain[1];
@@ -304,7 +301,7 @@ public:
         const int64_t positions = positions_of(src);
         const int64_t units = std::max<int64_t>(src[0], 1) * problem_.group;
         int64_t run = convolution_block_rows(problem_.channels, columns);
-        if (threads > 1) run = std::min(run, divide_up(divide_up(positions, divide_up(2 * threads, units)), 12) * 12);
+        if (threads > 1) run = std::min(run, align_up(divide_up(positions, divide_up(2 * threads, units)), 12));
         run = std::max<int64_t>(run, 12);
         Work work;
         work.grain = {run, divide_up(positions, run), 1};

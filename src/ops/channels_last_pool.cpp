@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/rounding.h"
 #include "ops/pool_provider.h"
 #include "ops/provider_list.h"
 
@@ -18,10 +19,6 @@ constexpr int64_t kReplicatedValues = 4096;
 constexpr int64_t kTaskValues = 16384;
 // Global pools are cut by channels: whole cache lines.
 constexpr int64_t kChannelUnit = 64;
-
-int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 
 bool is_global(const Node& node) {
     return node.attribute("kernel_shape") == nullptr;

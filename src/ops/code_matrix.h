@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/half.h"
+#include "core/rounding.h"
 #include "core/tensor.h"
 #include "graph/graph.h"
 #include "kernels/layout.h"
@@ -63,7 +64,7 @@ public:
     int64_t stored() const { return stored_; }
     int64_t columns() const { return columns_; }
     int64_t block() const { return block_; }
-    int64_t blocks() const { return (stored_ + block_ - 1) / block_; }
+    int64_t blocks() const { return divide_up(stored_, block_); }
     int64_t row_bits() const { return stored_ * bits_; }
     bool transposed() const { return transposed_; }
     int bits() const { return bits_; }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/rounding.h"
 #include "ops/spatial_window.h"
 
 namespace quoin {
@@ -42,7 +43,7 @@ struct Range {
     int64_t end;
 };
 inline Range sources_inside(int64_t outputs, int64_t step, int64_t offset, int64_t size) {
-    const int64_t begin = offset >= 0 ? 0 : (-offset + step - 1) / step;
+    const int64_t begin = offset >= 0 ? 0 : divide_up(-offset, step);
     const int64_t end = size <= offset ? 0 : std::min(outputs, (size - 1 - offset) / step + 1);
     return {begin, std::max(begin, end)};
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/rounding.h"
+
 namespace quoin {
 namespace {
 
@@ -12,10 +14,6 @@ constexpr double kLeastTaskWork = 128 * 1024;
 // A multiply-add of a depthwise convolution, which is bound by memory, in those of another.
 constexpr double kDepthwiseCost = 8;
 
-int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 // At least 1, at most `most`.
 int64_t task_count(double wanted, int64_t most) {
     return wanted >= static_cast<double>(most) ? most : std::max<int64_t>(1, static_cast<int64_t>(wanted));
@@ -24,8 +22,8 @@ int64_t task_count(double wanted, int64_t most) {
 // Blocks of nearly equal size, whole multiples of `unit`; their number a multiple of the threads where there are few.
 int64_t block_size(int64_t total, int64_t most, int64_t unit, int64_t threads) {
     int64_t blocks = divide_up(total, std::max<int64_t>(most, 1));
-    if (blocks > 1 && blocks < 8 * threads) blocks = divide_up(blocks, threads) * threads;
-    return std::max<int64_t>(divide_up(divide_up(total, blocks), unit) * unit, 1);
+    if (blocks > 1 && blocks < 8 * threads) blocks = align_up(blocks, threads);
+    return std::max<int64_t>(align_up(divide_up(total, blocks), unit), 1);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // including Eigen's headers.
 #include <Eigen/Core>
 
+#include "core/rounding.h"
 #include "ops/plain_convolution.h"
 #include "ops/product_provider.h"
 
@@ -78,10 +79,10 @@ public:
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
         const MatMulBatches parts = product_batches(arguments, transposed_);
-        const int64_t wanted = (threads + parts.batches - 1) / std::max<int64_t>(parts.batches, 1);
-        const int64_t rows = std::max(kLeastRows, (parts.rows + wanted - 1) / std::max<int64_t>(wanted, 1));
+        const int64_t wanted = divide_up(threads, std::max<int64_t>(parts.batches, 1));
+        const int64_t rows = std::max(kLeastRows, divide_up(parts.rows, wanted));
         Work work;
-        work.grain = {rows, (parts.rows + rows - 1) / rows, 1};
+        work.grain = {rows, divide_up(parts.rows, rows), 1};
         work.tasks = parts.batches * work.grain[1];
         return work;
     }

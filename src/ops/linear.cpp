@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "core/rounding.h"
 #include "kernels/layout.h"
 #include "ops/activation.h"
 #include "ops/code_weights.h"
@@ -33,12 +34,8 @@ constexpr int64_t kPackedTogether = int64_t{1} << 20;
 
 // Steps of fewer rows wait for weights, not for arithmetic.
 constexpr int64_t kFewRows = 32;
-// Weights of a task at least: taking one costs a tenth of a microsecond, reading so much of them one.
+// Weights of the smallest tasks, if a panel is not more: reading them takes a microsecond.
 constexpr int64_t kLeastTaskBytes = 20 << 10;
-
-int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 
 // How the units of a step of few rows are shared out: each thread has neighbouring ones, which its tasks halve, as far
 // as the scratch of a task stays in the second-level cache. Long tasks stream best, and each costs a sixth of a
@@ -86,7 +83,7 @@ Work cut(int64_t rows, int64_t row_bytes, int64_t panels, int64_t unit, int thre
         return {.tasks = Shares(units, rows * unit, threads).tasks() * threads, .grain = {rows, unit, threads}};
     // Blocks of nearly equal height, or threads that meet after this step would wait for the tallest.
     const int64_t blocks = divide_up(rows, task_rows(row_bytes));
-    const int64_t row_block = blocks == 1 ? rows : divide_up(divide_up(rows, blocks), 6) * 6;
+    const int64_t row_block = blocks == 1 ? rows : align_up(divide_up(rows, blocks), 6);
     return {.tasks = divide_up(rows, row_block) * units, .grain = {row_block, unit}};
 }
 

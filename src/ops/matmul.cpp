@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/rounding.h"
 #include "kernels/layout.h"
 #include "ops/element_types.h"
 #include "ops/infer_rules.h"
@@ -275,15 +276,15 @@ public:
     Result<Work> plan(const Arguments& arguments, int threads) const override {
         const MatMulBatches parts = batches_of(arguments);
         const int64_t column_work = std::max<int64_t>(1, parts.rows * parts.inner);
-        int64_t columns = (kTaskProducts / column_work + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
+        int64_t columns = align_up(kTaskProducts / column_work, kPanelColumns);
         columns = std::clamp<int64_t>(columns, kPanelColumns, std::max<int64_t>(kPanelColumns, parts.columns));
-        const int64_t column_blocks = (parts.columns + columns - 1) / columns;
+        const int64_t column_blocks = divide_up(parts.columns, columns);
         int64_t rows = std::max<int64_t>(1, parts.rows);
         // Too few tasks of one matrix for the threads: rows are cut as well, though each part packs for itself.
         if (column_blocks * parts.batches < threads && rows >= 2 * kLeastRows) {
-            rows = std::max(kLeastRows, (rows + threads - 1) / threads);
+            rows = std::max(kLeastRows, divide_up(rows, threads));
         }
-        const int64_t row_blocks = (parts.rows + rows - 1) / rows;
+        const int64_t row_blocks = divide_up(parts.rows, rows);
         return Work{.tasks = parts.batches * column_blocks * row_blocks,
                     .scratch_bytes = matmul_scratch_floats(parts.inner) * int64_t{sizeof(float)},
                     .grain = {columns, rows, row_blocks}};
@@ -292,7 +293,7 @@ public:
     Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
         const MatMulBatches parts = batches_of(arguments);
         const auto [columns, rows, row_blocks] = arguments.work.grain;
-        const int64_t column_blocks = (parts.columns + columns - 1) / columns;
+        const int64_t column_blocks = divide_up(parts.columns, columns);
         const int64_t row = task % row_blocks * rows;
         const int64_t column = task / row_blocks % column_blocks * columns;
         const int64_t batch = task / row_blocks / column_blocks;

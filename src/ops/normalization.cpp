@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/rounding.h"
 #include "ops/infer_rules.h"
 #include "ops/node_attributes.h"
 #include "ops/op_kernel.h"
@@ -98,7 +99,7 @@ public:
         const int64_t count = std::max<int64_t>(1, arguments.inputs[1].elements());
         const int64_t rows = arguments.outputs[0].elements() / count;
         const int64_t grain = std::max<int64_t>(1, kTaskElements / count);
-        return Work{.tasks = (rows + grain - 1) / grain, .grain = {grain, 1}};
+        return Work{.tasks = divide_up(rows, grain), .grain = {grain, 1}};
     }
 
     Status run(const Arguments& arguments, int64_t task, std::byte* /*scratch*/) const override {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 
+#include "core/rounding.h"
 #include "ops/band.h"
 #include "ops/convolution_provider.h"
 #include "ops/onednn.h"
@@ -23,13 +24,6 @@ constexpr double kDepthwiseCost = 8;
 
 // Bytes of results that wait in the second-level cache for an activation of ours.
 constexpr int64_t kWaitingBytes = 192 << 10;
-
-int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-int64_t align(int64_t bytes) {
-    return divide_up(bytes, 64) * 64;
-}
 
 using Axes = std::vector<size_t>;
 
@@ -208,7 +202,7 @@ public:
             std::min({bands, sizes.dst[0], std::max<int64_t>(1, static_cast<int64_t>(work_of_image / kLeastBandWork))});
         if (swish_.row != nullptr) {
             const int64_t most = std::max<int64_t>(1, kWaitingBytes / (plan->dst_row * int64_t{sizeof(float)}));
-            bands = divide_up(std::max(bands, divide_up(sizes.dst[0], most)), bands) * bands;
+            bands = align_up(std::max(bands, divide_up(sizes.dst[0], most)), bands);
         }
         const int64_t rows = divide_up(sizes.dst[0], bands);
         std::map<decltype(std::declval<Band>().kind()), Plan::Part> made;
@@ -225,7 +219,8 @@ public:
         }
         for (const auto& [kind, part] : made) {
             if (spec_.src_dtype == DType::BF16) {
-                plan->rounded_bytes = std::max(plan->rounded_bytes, align(part.band.src_count * plan->src_row * 2));
+                plan->rounded_bytes =
+                    std::max(plan->rounded_bytes, align_up(part.band.src_count * plan->src_row * 2, 64));
             }
             work.scratch_bytes = std::max(work.scratch_bytes, part.primitive->scratch_bytes());
             if (part.rounding) work.scratch_bytes = std::max(work.scratch_bytes, part.rounding->scratch_bytes());
@@ -321,7 +316,7 @@ Result<Constant> packed(const Runtime& runtime, const ConvolutionSpec& spec, con
     QUOIN_ASSIGN_OR_RETURN(const onednn::Choice choice, onednn::choose_convolution(spec));
     QUOIN_ASSIGN_OR_RETURN(const Tensor src, weight.load());
     const auto element = static_cast<int64_t>(byte_size(spec.weight_dtype, 1).value_or(1));
-    const int64_t elements = (onednn::weight_bytes(choice.format) + element - 1) / element;
+    const int64_t elements = divide_up(onednn::weight_bytes(choice.format), element);
     QUOIN_ASSIGN_OR_RETURN(Tensor result, Tensor::allocate(runtime.memory, spec.weight_dtype, {elements}, name));
     QUOIN_RETURN_IF_ERROR(onednn::reorder_weights(spec, weight.dtype(), src.data(), choice.format, result.data()));
     weight.release_source(0, weight.byte_size());

@@ -1,6 +1,7 @@
 // ChannelsLastPool by oneDNN, in bands of output rows.
 #include <map>
 
+#include "core/rounding.h"
 #include "ops/band.h"
 #include "ops/onednn.h"
 #include "ops/pool_provider.h"
@@ -38,9 +39,9 @@ public:
         work.tasks = 0;
         if (dst.element_count().value_or(0) == 0) return work;
         const int64_t values = std::max(positions_of(src), positions_of(dst)) * src.back();
-        const int64_t wanted = std::min<int64_t>((threads + dst[0] - 1) / dst[0], values / kLeastBandValues + 1);
+        const int64_t wanted = std::min<int64_t>(divide_up(threads, dst[0]), values / kLeastBandValues + 1);
         const int64_t bands = std::min(wanted, dst[1]);
-        const int64_t rows = (dst[1] + bands - 1) / bands;
+        const int64_t rows = divide_up(dst[1], bands);
         auto plan = std::make_shared<Plan>();
         std::map<decltype(std::declval<Band>().kind()), onednn::PrimitivePtr> made;
         for (int64_t first = 0; first < dst[1]; first += rows) {

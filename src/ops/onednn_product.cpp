@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "core/rounding.h"
 #include "ops/onednn.h"
 #include "ops/product_provider.h"
 
@@ -27,9 +28,9 @@ public:
         Work work;
         work.tasks = 0;
         if (parts.batches * parts.rows * parts.columns == 0) return work;
-        const int64_t wanted = (threads + parts.batches - 1) / parts.batches;
+        const int64_t wanted = divide_up(threads, parts.batches);
         const int64_t blocks = std::clamp<int64_t>(parts.rows / kLeastRows, 1, wanted);
-        const int64_t rows = (parts.rows + blocks - 1) / blocks;
+        const int64_t rows = divide_up(parts.rows, blocks);
         auto plan = std::make_shared<Plan>();
         for (int64_t first = 0; first < parts.rows; first += rows) {
             const int64_t count = std::min(rows, parts.rows - first);
@@ -39,7 +40,7 @@ public:
             QUOIN_ASSIGN_OR_RETURN(primitive, onednn::make_product(spec, threads));
             work.scratch_bytes = std::max(work.scratch_bytes, primitive->scratch_bytes());
         }
-        work.grain = {rows, (parts.rows + rows - 1) / rows, 1};
+        work.grain = {rows, divide_up(parts.rows, rows), 1};
         work.tasks = parts.batches * work.grain[1];
         work.state = std::move(plan);
         return work;

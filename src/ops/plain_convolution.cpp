@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "core/rounding.h"
+
 namespace quoin {
 namespace {
 
@@ -66,7 +68,7 @@ Result<Constant> pack_plain_weight(const ConvolutionQuery& query, const Constant
 Work cut_plain_convolution(const ConvolutionProblem& problem, const Shape& dst, int64_t rows) {
     const int64_t positions = positions_of(dst);
     Work work;
-    work.grain = {rows, (positions + rows - 1) / rows, 1};
+    work.grain = {rows, divide_up(positions, rows), 1};
     work.tasks = dst[0] * problem.group * work.grain[1];
     return work;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/rounding.h"
 #include "ops/infer_rules.h"
 #include "ops/node_attributes.h"
 #include "ops/op_kernel.h"
@@ -75,7 +76,7 @@ Taps taps_inside(const PoolSizes& sizes, size_t axis, int64_t output) {
     const int64_t dilation = window.dilations[axis];
     const int64_t begin = output * window.strides[axis] - window.pad_begin[axis];
     const int64_t size = sizes.input[axis];
-    const int64_t skip = begin >= 0 ? 0 : (-begin + dilation - 1) / dilation;
+    const int64_t skip = begin >= 0 ? 0 : divide_up(-begin, dilation);
     const int64_t end = begin >= size ? 0 : std::min(window.kernel[axis], (size - 1 - begin) / dilation + 1);
     const int64_t padded = size + window.pad_end[axis];
     const int64_t reach = begin >= padded ? 0 : std::min(window.kernel[axis], (padded - 1 - begin) / dilation + 1);
@@ -246,7 +247,7 @@ public:
         const int64_t planes = shape[0] * shape[1];
         const int64_t plane = std::max<int64_t>(1, product(shape.dims().subspan(2)));
         const int64_t grain = std::clamp<int64_t>(kTaskValues / plane, 1, std::max<int64_t>(1, planes));
-        return Work{.tasks = (planes + grain - 1) / grain, .grain = {grain, 1, 1}};
+        return Work{.tasks = divide_up(planes, grain), .grain = {grain, 1, 1}};
     }
 
     Status run(const Arguments& arguments, int64_t task, std::byte* /*scratch*/) const override {

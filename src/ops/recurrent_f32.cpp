@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core/memory.h"
+#include "core/rounding.h"
 #include "kernels/layout.h"
 #include "ops/op_kernel.h"
 #include "ops/recurrent.h"
@@ -48,7 +49,7 @@ public:
         const auto place = [&](int64_t columns, int64_t inner) {
             const Packed packed{total, columns, inner};
             total += static_cast<size_t>(panel_count(columns) * panel_bytes(DType::F32, inner));
-            total = (total + Memory::kAlignment - 1) / Memory::kAlignment * Memory::kAlignment;
+            total = align_up(total, Memory::kAlignment);
             return packed;
         };
         directions_.resize(static_cast<size_t>(settings_.directions));
@@ -89,10 +90,10 @@ public:
             rows = 1;
         } else if (products >= kTaskProducts / 8) {
             const int64_t parts = std::clamp<int64_t>(rows * products * sizes.directions / kTaskProducts, 1,
-                                                      (threads + sizes.directions - 1) / sizes.directions);
-            rows = (rows + parts - 1) / parts;
+                                                      divide_up(threads, sizes.directions));
+            rows = divide_up(rows, parts);
         }
-        const int64_t blocks = (sizes.batch + rows - 1) / rows;
+        const int64_t blocks = divide_up(sizes.batch, rows);
         const int64_t floats = scratch_floats(sizes, rows);
         return Work{.tasks = blocks * sizes.directions,
                     .scratch_bytes = floats * int64_t{sizeof(float)},

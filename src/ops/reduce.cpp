@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/rounding.h"
 #include "ops/axis.h"
 #include "ops/element_types.h"
 
@@ -375,9 +376,9 @@ public:
         const Geometry geometry = geometry_of(arguments);
         const int64_t columns = columns_of(arguments, geometry);
         const int64_t inner = columns == 1 ? 1 : geometry.kept[0].size;
-        const int64_t units = geometry.outputs == 0 ? 0 : geometry.outputs / inner * ((inner + columns - 1) / columns);
+        const int64_t units = geometry.outputs == 0 ? 0 : geometry.outputs / inner * divide_up(inner, columns);
         const int64_t grain = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, columns * geometry.count));
-        return Work{.tasks = (units + grain - 1) / grain,
+        return Work{.tasks = divide_up(units, grain),
                     .scratch_bytes = 3 * columns * int64_t{sizeof(float)},
                     .grain = {grain, columns, units}};
     }
@@ -443,7 +444,7 @@ private:
             return;
         }
         const int64_t inner = geometry.kept[0].size;
-        const int64_t pieces = (inner + columns - 1) / columns;
+        const int64_t pieces = divide_up(inner, columns);
         for (int64_t unit = begin; unit < end; ++unit) {
             const int64_t first = unit % pieces * columns;
             const int64_t output = unit / pieces * inner + first;

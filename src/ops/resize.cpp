@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/rounding.h"
 #include "ops/infer_rules.h"
 #include "ops/node_attributes.h"
 #include "ops/op_kernel.h"
@@ -256,7 +257,7 @@ public:
         // Tables cost as much as a few rows, so a task has many.
         const int64_t row = std::max<int64_t>(1, layout.out_columns * layout.inner);
         const int64_t grain = std::clamp<int64_t>(kTaskElements / row, 8, std::max<int64_t>(8, layout.out_rows));
-        const int64_t blocks = (layout.out_rows + grain - 1) / grain;
+        const int64_t blocks = divide_up(layout.out_rows, grain);
         const int64_t line = layout.columns * layout.inner * int64_t{sizeof(float)};
         return Work{.tasks = layout.outer * blocks,
                     .scratch_bytes = layout.out_columns * int64_t{sizeof(Tap)} + line,

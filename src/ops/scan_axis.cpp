@@ -1,6 +1,7 @@
 // Along one axis (ONNX): ArgMax, ArgMin, CumProd, CumSum.
 #include <cmath>
 
+#include "core/rounding.h"
 #include "ops/axis.h"
 #include "ops/element_types.h"
 
@@ -15,7 +16,7 @@ int64_t lines_of_task(const AxisView& view) {
 
 Work work_by_lines(const AxisView& view) {
     const int64_t grain = lines_of_task(view);
-    return Work{.tasks = (view.outer * view.inner + grain - 1) / grain, .grain = {grain}};
+    return Work{.tasks = divide_up(view.outer * view.inner, grain), .grain = {grain}};
 }
 
 // body(offset of the first element, index of the line)

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "core/rounding.h"
+
 namespace quoin {
 namespace {
 
@@ -24,10 +26,6 @@ Status read_list(const Node& node, std::string_view name, size_t count, int64_t 
         target[index] = (*list)[index];
     }
     return {};
-}
-
-int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Softmax, LogSoftmax, Hardmax, LpNormalization along one axis (ONNX).
 #include <cmath>
 
+#include "core/rounding.h"
 #include "ops/axis.h"
 #include "ops/element_types.h"
 
@@ -55,9 +56,9 @@ public:
         const AxisView view = *axis_view(arguments.inputs[0].shape, axis_);
         const int64_t columns = std::min(view.inner, kMostColumns);
         if (view.outer * view.size * view.inner == 0) return Work{.tasks = 0};
-        const int64_t units = view.outer * ((view.inner + columns - 1) / columns);
+        const int64_t units = view.outer * divide_up(view.inner, columns);
         const int64_t grain = std::max<int64_t>(1, kTaskElements / (view.size * columns));
-        return Work{.tasks = (units + grain - 1) / grain,
+        return Work{.tasks = divide_up(units, grain),
                     .scratch_bytes = 2 * columns * int64_t{sizeof(float)},
                     .grain = {grain, columns, units}};
     }
@@ -65,7 +66,7 @@ public:
     Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
         const AxisView view = *axis_view(arguments.inputs[0].shape, axis_);
         const auto& [grain, columns, units] = arguments.work.grain;
-        const int64_t pieces = (view.inner + columns - 1) / columns;
+        const int64_t pieces = divide_up(view.inner, columns);
         const int64_t end = std::min((task + 1) * grain, units);
         for (int64_t unit = task * grain; unit < end; ++unit) {
             const int64_t first = unit % pieces * columns;

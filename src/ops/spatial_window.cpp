@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/rounding.h"
 #include "ops/node_attributes.h"
 #include "ops/sliding_window.h"
 
@@ -33,7 +34,7 @@ int64_t SpatialWindow::taps() const {
 
 int64_t SpatialWindow::output_size(size_t axis, int64_t input) const {
     const int64_t step = strides[axis];
-    if (auto_pad == AutoPad::SameUpper || auto_pad == AutoPad::SameLower) return (input + step - 1) / step;
+    if (auto_pad == AutoPad::SameUpper || auto_pad == AutoPad::SameLower) return divide_up(input, step);
     const bool padded = auto_pad == AutoPad::Explicit;
     const PaddedAxis values{input, padded ? pad_begin[axis] : 0, padded ? pad_end[axis] : 0};
     const int64_t count = window_count(values, extent(axis), step, ceil_mode);

@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "core/rounding.h"
 #include "ops/element_types.h"
 #include "ops/infer_rules.h"
 #include "ops/op_kernel.h"
@@ -22,7 +23,7 @@ namespace quoin {
 inline constexpr int64_t kTaskElements = 8192;
 
 inline Work work_by_elements(int64_t elements) {
-    return Work{.tasks = (elements + kTaskElements - 1) / kTaskElements};
+    return Work{.tasks = divide_up(elements, kTaskElements)};
 }
 
 struct UnaryParameters {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/log.h"
+#include "core/rounding.h"
 #include "ops/code_weights.h"
 #include "ops/packed_elements.h"
 #include "ops/small_formats.h"
@@ -80,10 +81,10 @@ Result<CodeForm> code_form(const Graph& graph, const Node& product) {
         if (along != inner_axis) return refuse("its blocks do not lie along the rows");
         const int64_t blocks = scales[inner_axis];
         form.block = dequantize->integer("block_size", 0);
-        if (form.block == 0) form.block = (form.columns + blocks - 1) / blocks;
+        if (form.block == 0) form.block = divide_up(form.columns, blocks);
         form.block = std::min(form.block, form.columns);
     }
-    const int64_t blocks = (form.columns + form.block - 1) / form.block;
+    const int64_t blocks = divide_up(form.columns, form.block);
     form.parameters = form.transposed ? Shape{blocks, form.rows} : Shape{form.rows, blocks};
     if (!packs_codes(codes.dtype(), dtype, form.block, form.columns)) return refuse("no kernel reads its blocks");
     if (product.op == Op::Gather && form.columns * bits_of_code(codes.dtype()) % 8 != 0) {

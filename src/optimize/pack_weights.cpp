@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/rounding.h"
 #include "ops/code_weights.h"
 #include "ops/linear.h"
 #include "optimize/passes.h"
@@ -58,7 +59,7 @@ public:
             largest_ = name;
             largest_bytes_ = bytes;
         }
-        total_ += align(bytes);
+        total_ += align_up(bytes, Memory::kAlignment);
         return {};
     }
     Status allocate(const std::shared_ptr<Memory>& memory) {
@@ -69,15 +70,11 @@ public:
     }
     std::shared_ptr<std::byte> take(size_t bytes) {
         std::byte* const place = block_->data() + used_;
-        used_ += align(bytes);
+        used_ += align_up(bytes, Memory::kAlignment);
         return {block_, place};
     }
 
 private:
-    static size_t align(size_t bytes) {
-        return (bytes + Memory::kAlignment - 1) / Memory::kAlignment * Memory::kAlignment;
-    }
-
     std::string largest_;
     size_t largest_bytes_ = 0;
     size_t total_ = 0;

@@ -5,6 +5,7 @@
 #include <limits>
 #include <span>
 
+#include "core/rounding.h"
 #include "load/quoted.h"
 
 namespace quoin {
@@ -32,7 +33,7 @@ public:
         number(kNumberType);
         number(key.value);
     }
-    void pad(uint64_t alignment) { bytes_.resize((bytes_.size() + alignment - 1) / alignment * alignment); }
+    void pad(uint64_t alignment) { bytes_.resize(align_up(bytes_.size(), alignment)); }
     std::vector<std::byte> take() { return std::move(bytes_); }
 
 private:
@@ -84,7 +85,7 @@ Result<GgufLayout> lay_out_gguf(const GgufFile& source, const std::vector<DType>
         out.number(*type);
         out.number(offset);
         layout.offsets.push_back(offset);
-        offset += (*bytes + source.alignment - 1) / source.alignment * source.alignment;
+        offset += align_up(*bytes, source.alignment);
     }
     out.pad(source.alignment);
     layout.header = out.take();
