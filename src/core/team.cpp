@@ -1,5 +1,7 @@
 #include "core/team.h"
 
+#include <chrono>
+
 #if defined(__linux__)
 #include <pthread.h>
 #include <sched.h>
@@ -11,12 +13,14 @@
 namespace quoin {
 namespace {
 
-// About 90 microseconds: longer than what lies between two steps of a running model (sampling, text, the caller's
-// callback), shorter than what a user would notice as load. Then the thread sleeps in the kernel, from where it takes
-// 50 microseconds to come back.
-constexpr int kSpins = 6000;
-// A waiting thread whose processor somebody else of the team may need asks for that every so many spins.
-constexpr int kSpinsToAsk = 64;
+// Longer than what lies between two steps of a running model (sampling, text, the caller's callback), shorter than what
+// a user would notice as load. Then the thread sleeps in the kernel, from where it takes 50 microseconds to come back.
+constexpr std::chrono::microseconds kLongestSpin{100};
+// Longer than threads usually wait at a barrier. Whom one waits for so long may be waiting for this very processor: a
+// caller whose turn has come, or who prepares its next step.
+constexpr std::chrono::microseconds kSpinAlone{5};
+// How long a pause takes differs by a factor of ten between processors, so time decides, read every so many spins.
+constexpr int kSpinsToClock = 32;
 
 void pause() {
 #if defined(__x86_64__)
@@ -26,19 +30,24 @@ void pause() {
 #endif
 }
 
-// Spins briefly, then sleeps until the value differs from `old`. The processor is offered to others while is_wanted().
-template <class T, class IsWanted>
-void wait_while_equal(const std::atomic<T>& value, T old, const IsWanted& is_wanted) {
-    for (int spin = 0; spin < kSpins; ++spin) {
-        if (value.load(std::memory_order_acquire) != old) return;
-        if (spin % kSpinsToAsk == kSpinsToAsk - 1 && is_wanted()) std::this_thread::yield();
-        pause();
-    }
-    value.wait(old, std::memory_order_acquire);
-}
+// Spins, then spins while it offers the processor to others, then sleeps, until the value differs from `old`.
 template <class T>
 void wait_while_equal(const std::atomic<T>& value, T old) {
-    wait_while_equal(value, old, [] { return false; });
+    using Clock = std::chrono::steady_clock;
+    const auto spin = [&] {
+        for (int i = 0; i < kSpinsToClock; ++i) {
+            if (value.load(std::memory_order_acquire) != old) return true;
+            pause();
+        }
+        return false;
+    };
+    if (spin()) return;
+    const Clock::time_point start = Clock::now();
+    for (Clock::duration waited{}; waited < kLongestSpin; waited = Clock::now() - start) {
+        if (spin()) return;
+        if (waited > kSpinAlone) std::this_thread::yield();
+    }
+    value.wait(old, std::memory_order_acquire);
 }
 
 void pin_to(int processor) {
@@ -107,14 +116,9 @@ void Team::run_erased(Function function, void* context) {
 }
 
 void Team::worker(int thread) {
-    // A caller whose turn has come but who has not begun wakes, like as not, on the processor of a worker that spins.
-    const auto caller_wakes = [this] {
-        const std::scoped_lock lock(turn_mutex_);
-        return serving_ != next_ticket_;
-    };
     uint32_t seen = 0;
     while (true) {
-        wait_while_equal(region_, seen, caller_wakes);
+        wait_while_equal(region_, seen);
         ++seen;
         if (stopping_.load(std::memory_order_relaxed)) return;
         function_(context_, thread);
