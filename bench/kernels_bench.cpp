@@ -245,7 +245,7 @@ void add_row_kernels(const KernelTable& t, const std::string& isa) {
     add("rotary_halves", [&t] { t.rotary(a.data(), b.data(), b.data(), kCount / 64, 64, 64, false, c.data()); });
     add("rotary_pairs", [&t] { t.rotary(a.data(), b.data(), b.data(), kCount / 64, 64, 64, true, c.data()); });
     add("silu_multiply", [&t] { t.silu_multiply(a.data(), b.data(), kCount, c.data()); });
-    add("gelu_tanh", [&t] { t.gelu_tanh(a.data(), kCount, c.data()); });
+    add("gelu_tanh", [&t] { t.gelu_tanh_row(a.data(), kCount, 0, 0, c.data()); });
     add("softmax_row", [&t] { t.softmax_row(a.data(), kCount, c.data()); });
     add("add", [&t] { t.add(a.data(), b.data(), kCount, c.data()); });
 }

@@ -54,8 +54,7 @@ unsigned detect() {
     add(Isa::AvxVnni, avx_vnni);
     add(Isa::Avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"));
-    add(Isa::Avx512Vnni, __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi") &&
-                             __builtin_cpu_supports("avx512bf16"));
+    add(Isa::Avx512Vnni, __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16"));
 #elif defined(__aarch64__) && defined(__linux__)
     // HWCAP_ASIMDDP and HWCAP2_I8MM, which old headers lack
     constexpr unsigned long kHasDotProd = 1UL << 20U;

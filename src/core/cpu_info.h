@@ -15,7 +15,7 @@ enum class Isa : uint8_t {
     Avx2,        // AVX2, FMA, F16C
     AvxVnni,     // and the dot products of AVX-512 VNNI, 256 bits wide (VEX-encoded)
     Avx512,      // Avx2 and AVX-512 F, BW, VL, DQ
-    Avx512Vnni,  // and VNNI, VBMI, BF16
+    Avx512Vnni,  // and VNNI, BF16
     DotProd,     // 64-bit Arm: SDOT (FEAT_DotProd)
     I8mm,        // and SMMLA (FEAT_I8MM)
 };

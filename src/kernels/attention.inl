@@ -82,7 +82,7 @@ QUOIN_INLINE Floats exp2_of(Floats argument) {
 
 // The scores (in powers of two) of tokens `seen` in `row` become probabilities beside the largest of them; tokens of
 // `visited`, whole vectors around `seen`, that are not seen get 0.
-QUOIN_INLINE void soften(float* row, Range seen, Range visited, float softcap, float* highest, float* total) {
+QUOIN_INLINE void softmax_block(float* row, Range seen, Range visited, float softcap, float* highest, float* total) {
     const Floats lowest = broadcast(-kInfinity);
     const int64_t begin = seen.first / kLanes * kLanes;
     const int64_t end = (seen.last + kLanes - 1) / kLanes * kLanes;
@@ -132,6 +132,7 @@ struct Partial {
     float* total;
 };
 
+// Online softmax (Milakov, Gimelshein 2018; Dao 2022): another block of positions to those before.
 QUOIN_INLINE void join_block(const Partial& all, const float* sums, float highest, float total, int64_t padded) {
     const float before = *all.highest;
     const float now = larger(before, highest);
@@ -209,7 +210,8 @@ QUOIN_INLINE void attend_tile(const AttentionArgs& args, AttentionState& state, 
         for (int64_t i = 0; i < count; ++i) {
             float* const row = state.scores + i * kScoreStride;
             if (!seen[i].empty()) {
-                soften(row, seen[i], visited, args.softcap * kLog2E, state.block_highest + i, state.block_total + i);
+                softmax_block(row, seen[i], visited, args.softcap * kLog2E, state.block_highest + i,
+                              state.block_total + i);
             } else {
                 for (int64_t t = visited.first; t < visited.last; t += kLanes) store(row + t, zeros());
             }

@@ -49,7 +49,7 @@ QUOIN_INLINE void load_step(const std::byte* p, int64_t row_bytes, typename Form
     }
 }
 template <int V, class Form>
-QUOIN_INLINE void ask_for_step(const std::byte* p, int64_t row_bytes) {
+QUOIN_INLINE void prefetch_step(const std::byte* p, int64_t row_bytes) {
     for (int64_t row = 0; row < Form::kRows; ++row, p += row_bytes) {
         for (int64_t i = 0; i < V * kLanes * Form::kBytes; i += 64) __builtin_prefetch(p + i, 0, 2);
     }
@@ -78,7 +78,7 @@ template <int R, int V, class Form>
     const int64_t stride = tile.query_bytes;
     for (int64_t left = stride; left > 0; left -= 4, keys += kRow * Form::kRows, query += 4) {
         if constexpr (Form::kAhead) {
-            ask_for_step<V, Form>(ahead, kRow);
+            prefetch_step<V, Form>(ahead, kRow);
             ahead += kRow * Form::kRows;
         }
         typename Form::Vector key[V];
@@ -125,7 +125,7 @@ template <int R, int V, class Form>
         const std::byte* weight = tile.weights + t * 4;
         for (; t < end; ++t, values += step_bytes, weight += 4) {
             if constexpr (Form::kAhead) {
-                ask_for_step<V, Form>(ahead, row_bytes);
+                prefetch_step<V, Form>(ahead, row_bytes);
                 ahead += step_bytes;
             }
             typename Form::Vector value[V];

@@ -8,7 +8,6 @@ namespace {
 // Part of a source in floats, as rows that tiles read. Row ends are written over by up to a vector.
 struct FloatPatches {
     using Element = float;
-    static constexpr int64_t kSlack = 16;
 
     float* dst;
     static QUOIN_INLINE void copy(const float* src, int64_t count, float* to) {

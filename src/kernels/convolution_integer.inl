@@ -133,7 +133,7 @@ QUOIN_INLINE void store_byte_rows(const IntegerConvolutionArgs& args, const Inte
     for (int64_t c = 0; c < panel.columns; c += kLanes) {
         const int64_t n = smaller(panel.columns - c, kLanes);
         const float* const scales = finish.scales + panel.column + c;
-        const Floats scale = n == kLanes ? load(scales) : load_first(scales, n);
+        const Floats scale = load_some(scales, n);
         std::byte* const dst = args.dst + panel.column + c;
         const auto store_row = [&](int64_t r, int64_t count) QUOIN_LAMBDA_INLINE {
             const Floats scaled = to_floats(load_ints(sums + r * (kPanelColumns * 4) + c * 4)) * scale;

@@ -6,7 +6,7 @@ namespace {
 // Source channels of output columns: themselves, or each of them several times.
 template <bool kOneEach>
 QUOIN_INLINE Floats load_channels(const float* pixel, int64_t column, int64_t n, int64_t multiplier) {
-    if constexpr (kOneEach) return n == kLanes ? load(pixel + column) : load_first(pixel + column, n);
+    if constexpr (kOneEach) return load_some(pixel + column, n);
     float lanes[kLanes] = {};
     for (int64_t i = 0; i < n; ++i) lanes[i] = pixel[(column + i) / multiplier];
     return load(lanes);
@@ -31,7 +31,7 @@ struct FloatDepthwise {
     QUOIN_INLINE Floats start() const { return zeros(); }
     QUOIN_INLINE Floats weight(int64_t tap, int64_t column, int64_t n) const {
         const float* const p = args.weights + tap * columns + column;
-        return n == kLanes ? load(p) : load_first(p, n);
+        return load_some(p, n);
     }
     QUOIN_INLINE Floats add(Floats sum, const float* pixel, int64_t column, int64_t n, Floats weight) const {
         return fma(load_channels<kOneEach>(pixel, column, n, args.multiplier), weight, sum);
@@ -48,15 +48,11 @@ struct FloatDepthwise {
         const int64_t within = column - block;
         Floats x = sum + load(part.bias + within);
         if (residual != nullptr && !part.residual_last) {
-            x = x + (n == kLanes ? load(residual) : load_first(residual, n));
+            x = x + load_some(residual, n);
         }
         if (part.clamp.all) {
             x = clamp(x, broadcast(part.clamp.low), broadcast(part.clamp.high));
-            if (n == kLanes) {
-                store(dst, x);
-            } else {
-                store_first(dst, x, n);
-            }
+            store_some(dst, x, n);
             return;
         }
         alignas(64) float waiting[kLanes];

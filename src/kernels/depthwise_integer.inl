@@ -64,7 +64,7 @@ struct IntegerDepthwise {
                                           : epilogue.residual + at.residual + index * at.residual_step + column;
         Floats x = finish_sums.scaled(column, n, sum) + load(part.bias + within);
         if (residual != nullptr && !part.residual_last) {
-            x = x + (n == kLanes ? load(residual) : load_first(residual, n));
+            x = x + load_some(residual, n);
         }
         alignas(64) float waiting[kLanes];
         store(waiting, x);

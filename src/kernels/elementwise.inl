@@ -4,18 +4,10 @@ namespace quoin {
 namespace {
 
 template <class Function>
-QUOIN_INLINE void map(const float* a, int64_t count, float* dst, Function function) {
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) store(dst + i, function(load(a + i)));
-    if (i < count) store_first(dst + i, function(load_first(a + i, count - i)), count - i);
-}
-template <class Function>
 QUOIN_INLINE void map(const float* a, const float* b, int64_t count, float* dst, Function function) {
-    int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) store(dst + i, function(load(a + i), load(b + i)));
-    if (i < count) {
-        store_first(dst + i, function(load_first(a + i, count - i), load_first(b + i, count - i)), count - i);
-    }
+    for_vectors(count, [=](int64_t i, int64_t n) QUOIN_LAMBDA_INLINE {
+        store_some(dst + i, function(load_some(a + i, n), load_some(b + i, n)), n);
+    });
 }
 
 void silu_multiply(const float* gate, const float* up, int64_t count, float* dst) {
@@ -27,12 +19,6 @@ void add(const float* a, const float* b, int64_t count, float* dst) {
 void multiply(const float* a, const float* b, int64_t count, float* dst) {
     map(a, b, count, dst, [](Floats x, Floats y) QUOIN_LAMBDA_INLINE { return x * y; });
 }
-void silu(const float* src, int64_t count, float* dst) {
-    map(src, count, dst, [](Floats x) QUOIN_LAMBDA_INLINE { return silu_of(x); });
-}
-void gelu_tanh(const float* src, int64_t count, float* dst) {
-    map(src, count, dst, [](Floats x) QUOIN_LAMBDA_INLINE { return gelu_tanh_of(x); });
-}
 
 void softmax_row(const float* src, int64_t count, float* dst) {
     if (count <= 0) return;
@@ -40,14 +26,14 @@ void softmax_row(const float* src, int64_t count, float* dst) {
     Floats high = lowest;
     for (int64_t i = 0; i < count; i += kLanes) {
         const int64_t n = smaller(count - i, kLanes);
-        high = maximum(high, keep_range(n == kLanes ? load(src + i) : load_first(src + i, n), 0, n, lowest));
+        high = maximum(high, keep_range(load_some(src + i, n), 0, n, lowest));
     }
     const Floats top = broadcast(largest(high));
     // 32 running sums whatever the vector width, so every instruction set adds in the same order.
     alignas(64) float sums[32] = {};
     for (int64_t i = 0; i < count; i += kLanes) {
         const int64_t n = smaller(count - i, kLanes);
-        Floats x = exp_of((n == kLanes ? load(src + i) : load_first(src + i, n)) - top);
+        Floats x = exp_of(load_some(src + i, n) - top);
         float* const sum = sums + i % 32;
         if (n == kLanes) {
             store(dst + i, x);
@@ -60,7 +46,8 @@ void softmax_row(const float* src, int64_t count, float* dst) {
     double total = 0;
     for (const float sum : sums) total += static_cast<double>(sum);
     const Floats divisor = broadcast(static_cast<float>(total));
-    map(dst, count, dst, [divisor](Floats x) QUOIN_LAMBDA_INLINE { return x / divisor; });
+    for_vectors(count, [=](int64_t i, int64_t n)
+                           QUOIN_LAMBDA_INLINE { store_some(dst + i, load_some(dst + i, n) / divisor, n); });
 }
 
 }  // namespace

@@ -31,18 +31,11 @@ QUOIN_INLINE Floats clamp(Floats x, Floats low, Floats high) {
 template <class Function>
 QUOIN_INLINE void map_row(const float* src, const float* slopes, const float* residual, int64_t columns, float* dst,
                           Function function) {
-    for (int64_t c = 0; c < columns; c += kLanes) {
-        const int64_t n = smaller(columns - c, kLanes);
-        if (n == kLanes) {
-            Floats x = function(load(src + c), slopes == nullptr ? zeros() : load(slopes + c));
-            if (residual != nullptr) x = x + load(residual + c);
-            store(dst + c, x);
-        } else {
-            Floats x = function(load_first(src + c, n), slopes == nullptr ? zeros() : load_first(slopes + c, n));
-            if (residual != nullptr) x = x + load_first(residual + c, n);
-            store_first(dst + c, x, n);
-        }
-    }
+    for_vectors(columns, [=](int64_t c, int64_t n) QUOIN_LAMBDA_INLINE {
+        Floats x = function(load_some(src + c, n), slopes == nullptr ? zeros() : load_some(slopes + c, n));
+        if (residual != nullptr) x = x + load_some(residual + c, n);
+        store_some(dst + c, x, n);
+    });
 }
 
 // dst[i] = activation(src[i]) + residual[i]; slopes and residual may be null, dst may be src or residual.

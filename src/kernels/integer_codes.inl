@@ -14,9 +14,9 @@ struct ByteForm {
     Bytes bytes;
     int offset;
 };
-constexpr ByteForm byte_form(const BlockFormat& format, Bytes wide) {
-    const ByteForm widest = {wide, wide == Bytes::Any ? kAnyBytesOffset : wide == Bytes::Nibbles ? 128 : 0};
-    if (wide == Bytes::Any) return widest;
+constexpr ByteForm byte_form(const BlockFormat& format) {
+    const ByteForm widest = {kWideBytes, kAnyBytesOffset};
+    if (kWideBytes == Bytes::Any) return widest;
     if (format.values.used) {
         int magnitude = 0;  // -magnitude .. magnitude - 1
         for (const int8_t value : format.values.values) {
@@ -42,14 +42,14 @@ constexpr Codebook shifted(Codebook values, int by) {
     return values;
 }
 
-// kWide: the form of bytes that have all 8 bits. kKeepCodes: leave codes as they are where ByteDot can begin with any
-// offset, instead of one offset for all formats, with which they share tiles.
-template <DType kType, Bytes kWide, bool kKeepCodes>
+// kKeepCodes: leave codes as they are where ByteDot can begin with any offset, instead of one offset for all formats,
+// with which they share tiles.
+template <DType kType, bool kKeepCodes>
 struct Prepare {
     static constexpr BlockFormat kFormat = *find_block_format(kType);
-    static constexpr Bytes kBytes = byte_form(kFormat, kWide).bytes;
+    static constexpr Bytes kBytes = byte_form(kFormat).bytes;
     static constexpr int kOffset =
-        kKeepCodes && kDotsUnsigned && !kFormat.values.used ? kFormat.offset : byte_form(kFormat, kWide).offset;
+        kKeepCodes && kDotsUnsigned && !kFormat.values.used ? kFormat.offset : byte_form(kFormat).offset;
     static constexpr Codebook kNumbers = shifted(kFormat.values, kOffset);
 
     static QUOIN_INLINE Ints prepare(Ints codes) {

@@ -21,7 +21,7 @@ struct IntegerFinish {
           flip(args.result == IntegerResult::U8 ? 128 : 0) {}
 
     QUOIN_INLINE Floats scaled(int64_t column, int64_t n, Ints sum) const {
-        return to_floats(sum) * (n == kLanes ? load(scales + column) : load_first(scales + column, n));
+        return to_floats(sum) * load_some(scales + column, n);
     }
     // Not for F32. `dst` is where the first of the n columns goes.
     QUOIN_INLINE void store_sums(int64_t column, int64_t n, Ints sum, std::byte* dst) const {

@@ -13,18 +13,13 @@ struct TileKind {
 template <DType kType, class Prepare>
 using TileKindOf = TileKind<Prepare::kBytes, ScaleReader<kType>::kRuns, ScaleReader<kType>::kMinimum>;
 
-// For many rows, and for few, where splitting bytes costs more than it saves.
-constexpr int64_t kManyRows = 24;
-constexpr Bytes kWideBytesOfFew = kWideBytes == Bytes::Nibbles ? Bytes::Signed : kWideBytes;
+// For chunks, whose tiles many formats share, and for use on the spot.
 template <DType kType>
-using PrepareMany = Prepare<kType, kWideBytes, false>;
+using PrepareChunk = Prepare<kType, false>;
 template <DType kType>
-using PrepareFew = Prepare<kType, kWideBytesOfFew, false>;
-// For use on the spot.
-template <DType kType>
-using PrepareNow = Prepare<kType, kWideBytesOfFew, true>;
+using PrepareNow = Prepare<kType, true>;
 
-// Runs of 32 prepared in the first-level cache, half as many in two planes: 16 KiB of bytes and their scales.
+// Runs of 32 prepared in the first-level cache: 16 KiB of bytes and their scales.
 constexpr int64_t kChunkParts = 16;
 constexpr int64_t kPartBytes = 32 * kPanelColumns;
 
@@ -92,7 +87,6 @@ class PreparedWeights {
 public:
     using Kind = TileKind;
     static constexpr int kOffset = kAnyBytesOffset;
-    static constexpr int kPlanes = planes_of(Kind::kBytes);
     static constexpr bool kPaired = kHasPairDot;  // groups 2n and 2n + 1 lie as steps of PairDot take them
 
     explicit PreparedWeights(const IntegerTile& tile)
@@ -101,10 +95,8 @@ public:
           minima_(tile.chunk->minima + tile.column) {}
 
     template <int kGroup>
-    QUOIN_INLINE void group(int v, Ints* planes) const {
-        for (int p = 0; p < kPlanes; ++p) {
-            planes[p] = load_ints(bytes_ + (kGroup * kPlanes + p) * kRowBytes + v * kVectorBytes);
-        }
+    QUOIN_INLINE Ints group(int v) const {
+        return load_ints(bytes_ + kGroup * kRowBytes + v * kVectorBytes);
     }
     template <int kRun>
     QUOIN_INLINE void scales(int v, Floats& scale, Floats& minimum) const {
@@ -112,7 +104,7 @@ public:
         minimum = Kind::kMinimum ? load(minima_ + kRun * kPanelColumns + v * kLanes) : zeros();
     }
     QUOIN_INLINE void next() {
-        bytes_ += kPlanes * kPartBytes;
+        bytes_ += kPartBytes;
         scales_ += Kind::kRuns * kPanelColumns;
         minima_ += Kind::kRuns * kPanelColumns;
     }
@@ -130,15 +122,13 @@ class PackedWeights {
 public:
     using Kind = TileKindOf<kType, Prepare>;
     static constexpr int kOffset = Prepare::kOffset;
-    static constexpr int kPlanes = planes_of(Kind::kBytes);
     static constexpr bool kPaired = false;
-    static_assert(kPlanes == 1);
 
     explicit PackedWeights(const IntegerTile& tile) : block_(tile.blocks), column_(tile.column) {}
 
     template <int kGroup>
-    QUOIN_INLINE void group(int v, Ints* planes) const {
-        planes[0] = Prepare::template group<kGroup>(block_ + Place::codes_at(part_) + column_ * 4 + v * kVectorBytes);
+    QUOIN_INLINE Ints group(int v) const {
+        return Prepare::template group<kGroup>(block_ + Place::codes_at(part_) + column_ * 4 + v * kVectorBytes);
     }
     template <int kRun>
     QUOIN_INLINE void scales(int v, Floats& scale, Floats& minimum) const {
@@ -167,7 +157,6 @@ template <int R, int V, class Weights>
     using Kind = typename Weights::Kind;
     using Dot = ByteDot<Kind::kBytes, !Kind::kMinimum>;
     constexpr int kRuns = Kind::kRuns;
-    constexpr int kPlanes = Weights::kPlanes;
     constexpr int64_t kGroupParts = kActivationBlock / 32;
     Weights weights(tile);
     const std::byte* group = tile.rows;
@@ -188,8 +177,8 @@ template <int R, int V, class Weights>
                 }
                 for_constant<kGroups / kRuns>([&](auto step) QUOIN_LAMBDA_INLINE {
                     constexpr int kGroup = run * (kGroups / kRuns) + step;
-                    Ints w[V][kPlanes];
-                    for (int v = 0; v < V; ++v) weights.template group<kGroup>(v, w[v]);
+                    Ints w[V];
+                    for (int v = 0; v < V; ++v) w[v] = weights.template group<kGroup>(v);
                     for (int r = 0; r < R; ++r) {
                         const Ints a = broadcast_quad(group + r * stride + part * 32 + 4 * kGroup);
                         for (int v = 0; v < V; ++v) dot[r][v].template step<step, kGroups / kRuns>(w[v], a);
@@ -252,10 +241,8 @@ QUOIN_INLINE int64_t tile_height(int64_t rows, int64_t tiles) {
 
 template <class Weights>
 [[gnu::noinline]] void integer_tiles(int64_t rows, const IntegerTile& whole) {
-    // A tile of two planes has two integer accumulators where others have one, and twice as many bytes to load for each
-    // product: so half as wide and twice as high.
-    constexpr int kVectors = kIntegerTileVectors / Weights::kPlanes;
-    constexpr int kRows = kIntegerTileRows * Weights::kPlanes;
+    constexpr int kVectors = kIntegerTileVectors;
+    constexpr int kRows = integer_tile_rows(Weights::Kind::kBytes);
     const int64_t tiles = (rows + kRows - 1) / kRows;
     for (int64_t v = 0; v < kPanelVectors; v += kVectors) {
         IntegerTile tile = whole;

@@ -39,12 +39,7 @@ namespace quoin {
 // indices into tables: 106 bytes for 66 of iq2_xxs, 114 for 74 and 82 of iq2_xs and iq2_s, 138 for 98 and 110 of
 // iq3_xxs and iq3_s, 106 for 50 of iq1_s, 114 for 56 of iq1_m; tq1_0 66 for 54. Looking numbers up at each use costs
 // more than reading them: ik_llama.cpp, which keeps the file's bits, decodes iq2_xxs at 7 GB/s of the machine's 30.
-// Tokens/s, prompt of 256 and decode, 8 layers of a 1.1 B llama, 2 threads, AVX-512 VNNI, medians of 3 in alternation,
-// the better of ik_llama.cpp's two layouts, for each of the two numbers:
-//
-//            iq2_xxs    iq2_xs     iq2_s      iq3_xxs    iq3_s      iq1_s      iq1_m
-//   ik       529  68    527  46    512  42    512  41    514  28    529  47    513  28
-//   panels   974 130    882 127    834  89    951  80    967  96    958 121    827  89
+// The README has the speed of all of them.
 inline constexpr int64_t kPanelColumns = 32;
 
 constexpr int64_t panel_count(int64_t columns) {

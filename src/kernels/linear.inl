@@ -6,22 +6,16 @@ namespace {
 // Rows that share one conversion of a weight chunk; their sums are 30 KiB of stack.
 constexpr int64_t kRowBlock = 240;
 constexpr int64_t kRowStep = 12;
-static_assert(kRowBlock % kRowStep == 0 && kRowStep % kFloatTileRows == 0 && kRowStep % kIntegerTileRows == 0);
+static_assert(kRowBlock % kRowStep == 0 && kRowStep % kFloatTileRows == 0 &&
+              kRowStep % integer_tile_rows(Bytes::Any) == 0 && kRowStep % integer_tile_rows(Bytes::Signed) == 0);
 
 QUOIN_INLINE void write_row(const float* sums, const float* bias, const float* residual, int64_t columns, float* dst) {
-    for (int64_t c = 0; c < columns; c += kLanes) {
-        const int64_t n = smaller(columns - c, kLanes);
+    for_vectors(columns, [=](int64_t c, int64_t n) QUOIN_LAMBDA_INLINE {
         Floats x = load(sums + c);
-        if (n == kLanes) {
-            if (bias != nullptr) x = x + load(bias + c);
-            if (residual != nullptr) x = x + load(residual + c);
-            store(dst + c, x);
-        } else {
-            if (bias != nullptr) x = x + load_first(bias + c, n);
-            if (residual != nullptr) x = x + load_first(residual + c, n);
-            store_first(dst + c, x, n);
-        }
-    }
+        if (bias != nullptr) x = x + load_some(bias + c, n);
+        if (residual != nullptr) x = x + load_some(residual + c, n);
+        store_some(dst + c, x, n);
+    });
 }
 
 // Rows whose place is asked for before their turn: each lies in another page, and a store that waits for its line keeps

@@ -14,11 +14,11 @@ constexpr int64_t kFarAhead = 8192;
 constexpr int64_t kNearAhead = 2304;
 
 template <int64_t kBytes>
-QUOIN_INLINE void ask_far_ahead(const std::byte* at) {
+QUOIN_INLINE void prefetch_far(const std::byte* at) {
     for (int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(at + kFarAhead + i, 0, 2);
 }
 template <int64_t kBytes>
-QUOIN_INLINE void ask_near_ahead(const std::byte* at) {
+QUOIN_INLINE void prefetch_near(const std::byte* at) {
     for (int64_t i = 0; i < kBytes; i += 64) __builtin_prefetch(at + kNearAhead + i, 0, 3);
 }
 
@@ -29,15 +29,16 @@ struct IntegerPanel {
     static constexpr int64_t kParts = Place::kParts;
     static constexpr int64_t kBytesPerPart = Place::kBytes / kParts;
 
+    static constexpr int64_t kTileRows = integer_tile_rows(PrepareChunk<kType>::kBytes);
     // Rows whose tiles take the codes from the panel: where there are registers enough, making bytes of them for every
     // tile costs less than a detour over the cache, for codes in one plane with one scale however many the tiles are.
     static constexpr bool kPlainCodes = kParts == 1 && Place::kFormat.high_bits == 0;
     static constexpr bool kManyRegisters = kLanes == 16;
-    // Rows whose sums stay in registers from one end of the panel to the other. With two rows and two scales in 32
-    // values the registers do not suffice, and tiles are twice as fast.
+    // Rows that pass over the whole panel at once, their sums in registers as far as there are any. With two rows and
+    // two scales in 32 values 32 registers do not suffice, and tiles are twice as fast.
     static constexpr int64_t kRegisterRows = kParts == 1 ? 3 : kManyRegisters && Reader::kRuns == 2 ? 1 : 2;
     static constexpr int64_t kPackedRows = kPlainCodes && kManyRegisters && kDotsUnsigned            ? INT64_MAX
-                                           : kManyRegisters || (kType == DType::Q4_0 && kLanes == 8) ? kManyRows - 1
+                                           : kManyRegisters || (kType == DType::Q4_0 && kLanes == 8) ? 23
                                                                                                      : 0;
     // Runs of 32 that a tile passes over at once: 9 KiB of q4_0, which the tiles of other rows then find in the caches.
     // To begin a tile costs so little that shorter chunks pay: of 64 runs, memory idled while all tiles but the first
@@ -46,10 +47,8 @@ struct IntegerPanel {
 
     // Parts [begin, begin + count) of the panel; begin and count in whole blocks. Asks for the lines from `ahead` to
     // `ahead_end`, some with every part.
-    template <class Prepare>
     static QUOIN_INLINE void prepare(const std::byte* panel, int64_t begin, int64_t count, const std::byte* ahead,
                                      const std::byte* ahead_end, Chunk& chunk) {
-        constexpr int kPlanes = planes_of(Prepare::kBytes);
         std::byte* bytes = chunk.bytes;
         float* scales = chunk.scales;
         float* minima = chunk.minima;
@@ -59,21 +58,17 @@ struct IntegerPanel {
                 for (int64_t i = 0; i < kBytesPerPart && ahead < ahead_end; i += 64, ahead += 64) {
                     __builtin_prefetch(ahead, 0, 2);
                 }
-                ask_near_ahead<kBytesPerPart>(block + part * kBytesPerPart);
+                prefetch_near<kBytesPerPart>(block + part * kBytesPerPart);
                 const std::byte* const codes = block + Place::codes_at(part);
                 for (int v = 0; v < kPanelVectors; ++v) {
                     Ints even = {};  // the group before, where a step of PairDot takes two
-                    Prepare::template for_groups<1>(
+                    PrepareChunk<kType>::template for_groups<1>(
                         codes + v * kVectorBytes, [&](auto /*vector*/, auto group, Ints w) QUOIN_LAMBDA_INLINE {
-                            std::byte* const to = bytes + group * kPlanes * kRowBytes + v * kVectorBytes;
-                            if constexpr (kPlanes == 2) {
-                                const Ints nibble = broadcast_byte(15);
-                                store_ints(to, and_ints(w, nibble));
-                                store_ints(to + kRowBytes, and_ints(shift_words<-4>(w), nibble));
-                            } else if constexpr (kHasPairDot && group % 2 == 0) {
+                            std::byte* const to = bytes + group * kRowBytes + v * kVectorBytes;
+                            if constexpr (kHasPairDot && group % 2 == 0) {
                                 even = w;
                             } else if constexpr (kHasPairDot) {
-                                using Pair = PairDot<Prepare::kBytes>;
+                                using Pair = PairDot<PrepareChunk<kType>::kBytes>;
                                 store_ints(to - kRowBytes, Pair::low_columns(even, w));
                                 store_ints(to, Pair::high_columns(even, w));
                             } else {
@@ -88,7 +83,7 @@ struct IntegerPanel {
                         if constexpr (Reader::kMinimum) store(minima + i * kPanelColumns + v * kLanes, minimum[i]);
                     }
                 }
-                bytes += kPlanes * kPartBytes;
+                bytes += kPartBytes;
                 scales += Reader::kRuns * kPanelColumns;
                 minima += Reader::kRuns * kPanelColumns;
             }
@@ -118,8 +113,8 @@ struct IntegerPanel {
         typename Reader::Shared shared[V];
         const auto add_part = [&](int64_t in_block, int64_t part) QUOIN_LAMBDA_INLINE {
             const std::byte* const here = block + in_block * kBytesPerPart;
-            if constexpr (!kFollows || !kManyRegisters) ask_far_ahead<kBytesPerPart>(here);
-            if constexpr (!kFollows) ask_near_ahead<kBytesPerPart>(here);
+            if constexpr (!kFollows || !kManyRegisters) prefetch_far<kBytesPerPart>(here);
+            if constexpr (!kFollows) prefetch_near<kBytesPerPart>(here);
             // Vectors side by side where there are registers for it.
             constexpr int kBeside = kManyRegisters ? V : 1;
             for (int first = 0; first < V; first += kBeside) {
@@ -137,7 +132,7 @@ struct IntegerPanel {
                         constexpr int kSteps = kGroups / kRuns;
                         for (int r = 0; r < R; ++r) {
                             const Ints a = broadcast_quad(group + r * stride + part * 32 + 4 * index);
-                            dot[r][v][index / kSteps].template step<index % kSteps, kSteps>(&w, a);
+                            dot[r][v][index / kSteps].template step<index % kSteps, kSteps>(w, a);
                         }
                     });
                 for (int v = 0; v < kBeside; ++v) {
@@ -201,18 +196,17 @@ struct IntegerPanel {
         }
     }
 
-    template <class Prepare>
     static void multiply_tiles(const LinearArgs& args, const std::byte* panel, const std::byte* src, int64_t rows,
                                float* sums) {
         const int64_t parts = args.inner / 32;
         // With few rows short chunks, and both halves of the work ask for what comes later, so that neither leaves
         // memory idle; with many rows the tiles have time enough.
-        const bool few = rows <= 2 * kIntegerTileRows;
-        const int64_t chunk_parts = few ? kChunkParts / 2 : kChunkParts / planes_of(Prepare::kBytes);
+        const bool few = rows <= 2 * kTileRows;
+        const int64_t chunk_parts = few ? kChunkParts / 2 : kChunkParts;
         Chunk chunk;
         IntegerTile tile = {};
         tile.chunk = &chunk;
-        tile.offset = Prepare::kOffset;
+        tile.offset = PrepareChunk<kType>::kOffset;
         tile.rows = src;
         tile.row_stride = args.src_stride;
         tile.sums = sums;
@@ -223,8 +217,8 @@ struct IntegerPanel {
             const std::byte* const ahead = panel + begin / kParts * Place::kBytes + larger(bytes, kFarAhead);
             tile.ahead_end = ahead + bytes;
             tile.ahead = few ? ahead + bytes / 2 : ahead;
-            prepare<Prepare>(panel, begin, tile.parts, ahead, tile.ahead, chunk);
-            integer_tiles<PreparedWeights<TileKindOf<kType, Prepare>>>(rows, tile);
+            prepare(panel, begin, tile.parts, ahead, tile.ahead, chunk);
+            integer_tiles<PreparedWeights<TileKindOf<kType, PrepareChunk<kType>>>>(rows, tile);
             tile.rows += chunk_parts / (kActivationBlock / 32) * kActivationBlockBytes;
         }
     }
@@ -242,7 +236,7 @@ struct IntegerPanel {
             tile.blocks = panel + begin / kParts * Place::kBytes;
             // A single tile asks for what itself wants soon, several together for all of the next chunk.
             const int64_t bytes = tile.parts / kParts * Place::kBytes;
-            tile.ahead = tile.blocks + (rows <= kIntegerTileRows ? kFarAhead : bytes);
+            tile.ahead = tile.blocks + (rows <= kTileRows ? kFarAhead : bytes);
             tile.ahead_end = tile.ahead + bytes;
             integer_tiles<PackedWeights<kType, PrepareNow<kType>>>(rows, tile);
             tile.rows += kPackedParts / (kActivationBlock / 32) * kActivationBlockBytes;
@@ -258,10 +252,7 @@ struct IntegerPanel {
         if constexpr (kPackedRows != 0) {
             if (rows <= kPackedRows) return multiply_packed_tiles(args, panel, src, rows, sums);
         }
-        if constexpr (kPackedRows < kManyRows - 1) {
-            if (rows < kManyRows) return multiply_tiles<PrepareFew<kType>>(args, panel, src, rows, sums);
-        }
-        if constexpr (kPackedRows != INT64_MAX) multiply_tiles<PrepareMany<kType>>(args, panel, src, rows, sums);
+        if constexpr (kPackedRows != INT64_MAX) multiply_tiles(args, panel, src, rows, sums);
     }
 };
 

@@ -18,7 +18,7 @@ template <int R, int V, class Weights>
 [[gnu::noinline]] void pair_tile(const IntegerTile& tile) {
     using Kind = typename Weights::Kind;
     using Dot = PairDot<Kind::kBytes>;
-    static_assert(Weights::kPaired && Weights::kPlanes == 1 && Weights::kOffset == 0);
+    static_assert(Weights::kPaired && Weights::kOffset == 0);
     constexpr int kPairs = (R + 1) / 2;
     constexpr int kRuns = Kind::kRuns;
     constexpr int kSteps = kGroups / 2 / kRuns;
@@ -44,8 +44,8 @@ template <int R, int V, class Weights>
                     constexpr int kGroup = 2 * (run * kSteps + step);
                     Ints w[V][2];
                     for (int v = 0; v < V; ++v) {
-                        weights.template group<kGroup>(v, &w[v][0]);
-                        weights.template group<kGroup + 1>(v, &w[v][1]);
+                        w[v][0] = weights.template group<kGroup>(v);
+                        w[v][1] = weights.template group<kGroup + 1>(v);
                     }
                     for (int p = 0; p < kPairs; ++p) {
                         const int64_t at = part * 32 + 4 * kGroup;

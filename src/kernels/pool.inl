@@ -14,7 +14,7 @@ struct FloatPool {
     QUOIN_INLINE Floats start() const { return kAverage ? zeros() : broadcast(-kInfinity); }
     QUOIN_INLINE Floats weight(int64_t, int64_t, int64_t) const { return zeros(); }
     QUOIN_INLINE Floats add(Floats sum, const float* pixel, int64_t column, int64_t n, Floats) const {
-        const Floats x = n == kLanes ? load(pixel + column) : load_first(pixel + column, n);
+        const Floats x = load_some(pixel + column, n);
         return kAverage ? sum + x : maximum(x, sum);  // a NaN leaves the sum as it is
     }
     // Taps that the mean counts.
@@ -46,11 +46,7 @@ struct FloatPool {
         float* const dst = reinterpret_cast<float*>(args.dst) + at.place.dst + index * at.place.dst_step + column;
         Floats x = sum;
         if constexpr (kAverage) x = sum / broadcast(at.counted);
-        if (n == kLanes) {
-            store(dst, x);
-        } else {
-            store_first(dst, x, n);
-        }
+        store_some(dst, x, n);
     }
 };
 

@@ -1,6 +1,6 @@
 // The vocabulary the kernels are written in: vectors of floats and 32-bit integers of this instruction set's width,
 // and the words no portable library has (u8 x s8 dot product, half loads, first-n loads and stores). Four files give it
-// for SSE2/portable, AVX2, AVX-512 and NEON; nothing else in the kernels names an intrinsic.
+// for SSE2/portable, AVX2, AVX-512 and NEON; beside them only simd_bytes.h and simd_exponents.h name intrinsics.
 //
 // Floats support + - * / by operator. min and max return their second operand when either is NaN.
 #pragma once
@@ -17,12 +17,8 @@ namespace {
 
 // What the bytes of a weight may be when they meet a dot product (integer_codes.inl). Any: what this instruction set
 // multiplies without limits. The others are for instruction sets that add pairs of products in 16 bits: unsigned bytes
-// up to a limit that says how many pairs fit, signed ones, or number + 128 as two planes of nibbles, low and high.
-enum class Bytes { Any, UpTo15, UpTo31, UpTo63, UpTo127, Signed, Nibbles };
-// Vectors of prepared weights that one step of a dot product takes.
-constexpr int planes_of(Bytes bytes) {
-    return bytes == Bytes::Nibbles ? 2 : 1;
-}
+// up to a limit that says how many pairs fit, or signed ones.
+enum class Bytes { Any, UpTo15, UpTo31, UpTo63, UpTo127, Signed };
 // Products of two rows with two columns at once; defined where kHasPairDot, for pair_tile.inl.
 template <Bytes>
 struct PairDot;
@@ -70,6 +66,25 @@ constexpr bool kHasPairDot = kThisIsa == Isa::I8mm;
 // Vectors that make one row of a panel, and bytes of a vector.
 constexpr int kPanelVectors = static_cast<int>(kPanelColumns / kLanes);
 constexpr int64_t kVectorBytes = kLanes * 4;
+
+// The first n (1..kLanes) floats; those of a whole vector without a mask.
+QUOIN_INLINE Floats load_some(const float* p, int64_t n) {
+    return n == kLanes ? load(p) : load_first(p, n);
+}
+QUOIN_INLINE void store_some(float* p, Floats x, int64_t n) {
+    if (n == kLanes) {
+        store(p, x);
+    } else {
+        store_first(p, x, n);
+    }
+}
+// function(i, n) for every vector of a row, the n of all but the last one a constant.
+template <class Function>
+QUOIN_INLINE void for_vectors(int64_t count, Function function) {
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) function(i, kLanes);
+    if (i < count) function(i, count - i);
+}
 
 template <class T>
 QUOIN_INLINE T read(const std::byte* p) {

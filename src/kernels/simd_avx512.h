@@ -21,7 +21,10 @@ constexpr int64_t kLanes = 16;
 // Register tiles, rows x vectors: 24 float accumulators; 12 integer accumulators beside 12 float ones.
 constexpr int kFloatTileRows = 12;
 constexpr int kFloatTileVectors = 2;
-constexpr int kIntegerTileRows = 6;
+// Rows of an integer tile over bytes of this form.
+constexpr int integer_tile_rows(Bytes /*bytes*/) {
+    return 6;
+}
 constexpr int kIntegerTileVectors = 2;
 
 QUOIN_INLINE __mmask16 first_mask(int64_t n) {
@@ -263,8 +266,8 @@ struct ByteDot {
     Ints state;
     QUOIN_INLINE void begin(const std::byte* offset) { state = broadcast_quad(offset); }
     template <int, int>
-    QUOIN_INLINE void step(const Ints* weights, Ints activations) {
-        any_step(*weights, activations);
+    QUOIN_INLINE void step(Ints weights, Ints activations) {
+        any_step(weights, activations);
     }
     QUOIN_INLINE void any_step(Ints weights, Ints activations) {
         state = _mm512_dpbusd_epi32(state, weights, activations);
@@ -300,8 +303,8 @@ struct ByteDot {
 
     QUOIN_INLINE void begin(const std::byte*) { pairs = sum = broadcast_int(0); }
     template <int kStep, int kSteps>
-    QUOIN_INLINE void step(const Ints* weights, Ints activations) {
-        const Ints products = multiply(*weights, activations);
+    QUOIN_INLINE void step(Ints weights, Ints activations) {
+        const Ints products = multiply(weights, activations);
         pairs = kStep % kFit == 0 ? products : add_words(pairs, products);
         if constexpr (kStep % kFit == kFit - 1 || kStep == kSteps - 1) sum = add_ints(sum, add_pairs(pairs));
     }

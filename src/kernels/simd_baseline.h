@@ -21,7 +21,10 @@ constexpr int64_t kLanes = 4;
 
 constexpr int kFloatTileRows = 4;
 constexpr int kFloatTileVectors = 2;
-constexpr int kIntegerTileRows = 2;
+// Rows of an integer tile over bytes of this form.
+constexpr int integer_tile_rows(Bytes /*bytes*/) {
+    return 2;
+}
 constexpr int kIntegerTileVectors = 2;
 
 QUOIN_INLINE Floats zeros() {
@@ -289,8 +292,8 @@ struct ByteDot {
     Ints state;
     QUOIN_INLINE void begin(const std::byte* offset) { state = broadcast_quad(offset); }
     template <int, int>
-    QUOIN_INLINE void step(const Ints* weights, Ints activations) {
-        any_step(*weights, activations);
+    QUOIN_INLINE void step(Ints weights, Ints activations) {
+        any_step(weights, activations);
     }
     QUOIN_INLINE void any_step(Ints weights, Ints activations) { state = byte_dot(state, weights, activations); }
     QUOIN_INLINE Ints end(const std::byte*, int) const { return state; }

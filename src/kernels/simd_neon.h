@@ -24,7 +24,10 @@ constexpr int64_t kLanes = 4;
 // Of 32 registers: 24 float accumulators; 12 integer accumulators beside 12 float ones, or 12 pairs of 16-bit ones.
 constexpr int kFloatTileRows = 12;
 constexpr int kFloatTileVectors = 2;
-constexpr int kIntegerTileRows = kThisIsa == Isa::Baseline ? 4 : 6;
+// Rows of an integer tile over bytes of this form.
+constexpr int integer_tile_rows(Bytes /*bytes*/) {
+    return kThisIsa == Isa::Baseline ? 4 : 6;
+}
 constexpr int kIntegerTileVectors = 2;
 
 QUOIN_INLINE Floats zeros() {
@@ -244,8 +247,8 @@ struct ByteDot {
     Ints state;
     QUOIN_INLINE void begin(const std::byte*) { state = broadcast_int(0); }
     template <int, int>
-    QUOIN_INLINE void step(const Ints* weights, Ints activations) {
-        any_step(*weights, activations);
+    QUOIN_INLINE void step(Ints weights, Ints activations) {
+        any_step(weights, activations);
     }
     QUOIN_INLINE void any_step(Ints weights, Ints activations) {
         state = vdotq_s32(state, as_bytes(weights), as_bytes(activations));
@@ -297,8 +300,8 @@ struct ByteDot {
 
     QUOIN_INLINE void begin(const std::byte*) { low_sum = high_sum = broadcast_int(0); }
     template <int kStep, int kSteps>
-    QUOIN_INLINE void step(const Ints* weights, Ints activations) {
-        const int8x16_t w = as_bytes(*weights);
+    QUOIN_INLINE void step(Ints weights, Ints activations) {
+        const int8x16_t w = as_bytes(weights);
         const int8x16_t a = as_bytes(activations);
         if constexpr (kStep % kFit == 0) {
             low = vmull_s8(vget_low_s8(w), vget_low_s8(a));

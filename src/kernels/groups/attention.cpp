@@ -4,7 +4,6 @@
 // Later files use earlier ones.
 // clang-format off
 #include "kernels/math.inl"
-#include "kernels/vectors.inl"
 #include "kernels/attention.inl"
 #include "kernels/attention_float.inl"
 #include "kernels/attention_bf16.inl"

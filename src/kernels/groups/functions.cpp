@@ -5,7 +5,6 @@
 // Later files use earlier ones.
 // clang-format off
 #include "kernels/math.inl"
-#include "kernels/vectors.inl"
 #include "kernels/functions.inl"
 // clang-format on
 

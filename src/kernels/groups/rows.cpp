@@ -4,7 +4,6 @@
 // Later files use earlier ones.
 // clang-format off
 #include "kernels/math.inl"
-#include "kernels/vectors.inl"
 #include "kernels/norm.inl"
 #include "kernels/elementwise.inl"
 #include "kernels/rotary.inl"
