@@ -137,7 +137,7 @@ void linear_memory(benchmark::State& state, const KernelTable& table, const Form
             });
             return bytes;
         },
-        threads == 1 ? thread_seconds : now);
+        threads == 1 ? thread_seconds : timing::now);
 }
 
 void pack_weight(benchmark::State& state, const KernelTable& table, const Format& format) {

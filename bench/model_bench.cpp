@@ -5,7 +5,6 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -17,21 +16,12 @@
 #include "exec/profile.h"
 #include "llm/model.h"
 #include "llm/sequence.h"
+#include "timing.h"
 
 namespace quoin {
 namespace {
 
 constexpr int64_t kPromptTokens = 16;
-
-double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double median(std::vector<double> values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
-}
 
 RuntimePtr make_runtime() {
     auto runtime = std::make_shared<Runtime>();
@@ -72,9 +62,9 @@ public:
 
     // Seconds to read the prompt.
     double prefill() {
-        const double start = now();
+        const double start = timing::now();
         generate(0);
-        return now() - start;
+        return timing::now() - start;
     }
 
 private:
@@ -116,7 +106,7 @@ void prefill_profile(benchmark::State& state, int64_t tokens) {
     for (const auto& [op, nanoseconds] : by_op) state.counters[op] = nanoseconds / whole;
     state.counters["wait"] = wait_ns / whole;
     state.counters["between"] = 1 - (run_ns + wait_ns) / whole;
-    state.counters["tokens_per_s"] = static_cast<double>(tokens) / median(plain);
+    state.counters["tokens_per_s"] = static_cast<double>(tokens) / timing::median(plain);
 }
 
 // Shares of the threads' time by op, waiting apart; what no thread spent in steps is "between".
@@ -163,7 +153,7 @@ void decode_profile(benchmark::State& state) {
     }
     state.counters["wait"] = wait_ns / whole;
     state.counters["between"] = rest / whole;
-    state.counters["tokens_per_s"] = static_cast<double>(kTokens) / median(plain);
+    state.counters["tokens_per_s"] = static_cast<double>(kTokens) / timing::median(plain);
 }
 
 BENCHMARK(decode_profile)->Name("model/decode")->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);

@@ -4,17 +4,14 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 #include <ctime>
 #include <functional>
 #include <string>
 #include <vector>
 
-namespace quoin {
+#include "timing.h"
 
-inline double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+namespace quoin {
 
 // Time this thread really ran: on a machine shared with others the wall clock measures them too.
 inline double thread_seconds() {
@@ -23,7 +20,7 @@ inline double thread_seconds() {
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 #else
-    return now();
+    return timing::now();
 #endif
 }
 
@@ -51,8 +48,7 @@ inline void run_pairs(benchmark::State& state, const char* unit, double scale, c
         best_limit = std::max({best_limit, limit_before, limit_after});
         state.SetIterationTime(seconds);
     }
-    std::nth_element(ratios.begin(), ratios.begin() + static_cast<long>(ratios.size() / 2), ratios.end());
-    state.counters["of_limit"] = ratios[ratios.size() / 2];
+    state.counters["of_limit"] = timing::median(ratios);
     state.counters["best_of_best"] = best / best_limit;
     state.counters[unit] = best / scale;
     state.counters["limit"] = best_limit / scale;

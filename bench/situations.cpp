@@ -21,20 +21,15 @@
 #include <thread>
 #include <vector>
 
+#include "timing.h"
+
 namespace {
+
+using timing::median;
+using timing::now;
 
 constexpr int kRounds = 5;
 constexpr int64_t kGenerated = 32;
-
-double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double median(std::vector<double> values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
-}
 
 template <class Function>
 double seconds_of(const Function& function) {
