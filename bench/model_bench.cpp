@@ -42,56 +42,64 @@ Result<ModelPtr> load_bench_model(const RuntimePtr& runtime) {
     return load(source, runtime, {});
 }
 
-// Generates greedily from a prompt of its own; seconds of the tokens after the first.
+// Generates greedily from a prompt of its own.
 class Generator {
 public:
-    explicit Generator(const ModelPtr& model, int64_t prompt_tokens = kPromptTokens)
-        : prompt_(static_cast<size_t>(prompt_tokens)),
-          context_(Context::create(model, {.kv_tokens = std::max<int64_t>(1024, prompt_tokens + 512)}).value()) {
-        for (size_t index = 0; index < prompt_.size(); ++index) prompt_[index] = static_cast<int32_t>(11 + 17 * index);
+    static Result<Generator> create(const ModelPtr& model, int64_t prompt_tokens = kPromptTokens) {
+        if (!model->decoder) return error(StatusCode::InvalidArgument, "QUOIN_BENCH_MODEL names no language model");
+        Generator generator;
+        generator.prompt_.resize(static_cast<size_t>(prompt_tokens));
+        for (size_t index = 0; index < generator.prompt_.size(); ++index) {
+            generator.prompt_[index] =
+                static_cast<int32_t>((11 + 17 * static_cast<int64_t>(index)) % model->decoder->vocabulary_size);
+        }
+        const ContextOptions options{.kv_tokens = std::max<int64_t>(1024, prompt_tokens + 512)};
+        QUOIN_ASSIGN_OR_RETURN(generator.context_, Context::create(model, options));
+        return generator;
     }
 
-    Context& context() { return *context_; }
-    double generate(int64_t tokens) {
-        const std::unique_ptr<Sequence> sequence = Sequence::create(context_).value();
+    // Seconds of the tokens after the first; the times of all steps are added to `profile`.
+    Result<double> generate(int64_t tokens, Profile* profile = nullptr) const {
+        QUOIN_ASSIGN_OR_RETURN(const std::unique_ptr<Sequence> sequence, Sequence::create(context_));
+        QUOIN_RETURN_IF_ERROR(sequence->append_tokens(prompt_));
         GenerateResult result;
-        const bool done = sequence->append_tokens(prompt_).ok() &&
-                          sequence->generate(nullptr, {.max_tokens = tokens + 1, .ignore_end = true}, {}, result).ok();
-        return done ? result.generate_seconds : 0;
+        context_->set_profile(profile);
+        const Status status = sequence->generate(nullptr, {.max_tokens = tokens + 1, .ignore_end = true}, {}, result);
+        context_->set_profile(nullptr);
+        QUOIN_RETURN_IF_ERROR(status);
+        return result.generate_seconds;
     }
 
     // Seconds to read the prompt.
-    double prefill() {
+    Result<double> prefill(Profile* profile = nullptr) const {
         const double start = timing::now();
-        generate(0);
+        QUOIN_RETURN_IF_ERROR(generate(0, profile).status());
         return timing::now() - start;
     }
 
 private:
+    Generator() = default;
+
     std::vector<int32_t> prompt_;
     std::shared_ptr<Context> context_;
 };
 
 // Shares of the threads' time by op while a prompt is read; waiting apart; what no thread spent in steps is "between".
-void prefill_profile(benchmark::State& state, int64_t tokens) {
+Status prefill_profile(benchmark::State& state, int64_t tokens) {
     const RuntimePtr runtime = make_runtime();
-    const Result<ModelPtr> model = load_bench_model(runtime);
-    if (!model.ok()) {
-        state.SkipWithError(std::string(model.status().message()).c_str());
-        return;
-    }
-    Generator generator(*model, tokens);
-    generator.prefill();
-    Profile profile(*(*model)->prepared);
-    const Graph& graph = (*model)->prepared->graph;
+    QUOIN_ASSIGN_OR_RETURN(const ModelPtr model, load_bench_model(runtime));
+    QUOIN_ASSIGN_OR_RETURN(const Generator generator, Generator::create(model, tokens));
+    QUOIN_RETURN_IF_ERROR(generator.prefill().status());  // plans, pages, caches
+    Profile profile(*model->prepared);
+    const Graph& graph = model->prepared->graph;
     double seconds = 0;
     std::vector<double> plain;
     for (auto _ : state) {
-        plain.push_back(generator.prefill());
-        state.SetIterationTime(plain.back());
-        generator.context().set_profile(&profile);
-        seconds += generator.prefill();
-        generator.context().set_profile(nullptr);
+        QUOIN_ASSIGN_OR_RETURN(const double plain_seconds, generator.prefill());
+        QUOIN_ASSIGN_OR_RETURN(const double profiled_seconds, generator.prefill(&profile));
+        state.SetIterationTime(plain_seconds);
+        plain.push_back(plain_seconds);
+        seconds += profiled_seconds;
     }
     const double whole = seconds * 1e9 * runtime->team->size();
     double wait_ns = 0;
@@ -107,35 +115,31 @@ void prefill_profile(benchmark::State& state, int64_t tokens) {
     state.counters["wait"] = wait_ns / whole;
     state.counters["between"] = 1 - (run_ns + wait_ns) / whole;
     state.counters["tokens_per_s"] = static_cast<double>(tokens) / timing::median(plain);
+    return {};
 }
 
 // Shares of the threads' time by op, waiting apart; what no thread spent in steps is "between".
-void decode_profile(benchmark::State& state) {
+Status decode_profile(benchmark::State& state) {
     const RuntimePtr runtime = make_runtime();
-    const Result<ModelPtr> model = load_bench_model(runtime);
-    if (!model.ok()) {
-        state.SkipWithError(std::string(model.status().message()).c_str());
-        return;
-    }
+    QUOIN_ASSIGN_OR_RETURN(const ModelPtr model, load_bench_model(runtime));
     constexpr int64_t kTokens = 64;
-    Generator generator(*model);
-    const double first_seconds = generator.generate(kTokens);  // plans, pages, caches
-    std::vector<double> plain{first_seconds};
-    Profile profile(*(*model)->prepared);
-    const Graph& graph = (*model)->prepared->graph;
+    QUOIN_ASSIGN_OR_RETURN(const Generator generator, Generator::create(model));
+    QUOIN_RETURN_IF_ERROR(generator.generate(kTokens).status());  // plans, pages, caches
+    std::vector<double> plain;
+    Profile profile(*model->prepared);
+    const Graph& graph = model->prepared->graph;
     double profiled = 0;
     double wait_ns = 0;
     std::map<std::string, double> run_ns;
     for (auto _ : state) {
-        plain.push_back(generator.generate(kTokens));
-        state.SetIterationTime(plain.back());
+        QUOIN_ASSIGN_OR_RETURN(const double plain_seconds, generator.generate(kTokens));
+        state.SetIterationTime(plain_seconds);
+        plain.push_back(plain_seconds);
         // The prompt's step is not wanted in the profile: it stands in the plan of its own length, so two runs of
         // different length differ by decode steps alone.
         for (const int64_t tokens : {int64_t{0}, kTokens}) {
             profile.clear();
-            generator.context().set_profile(&profile);
-            const double seconds = generator.generate(tokens);
-            generator.context().set_profile(nullptr);
+            QUOIN_ASSIGN_OR_RETURN(const double seconds, generator.generate(tokens, &profile));
             const double sign = tokens == 0 ? -1 : 1;
             if (tokens != 0) profiled += seconds;
             for (NodeId node = 0; node < static_cast<NodeId>(graph.nodes().size()); ++node) {
@@ -154,19 +158,27 @@ void decode_profile(benchmark::State& state) {
     state.counters["wait"] = wait_ns / whole;
     state.counters["between"] = rest / whole;
     state.counters["tokens_per_s"] = static_cast<double>(kTokens) / timing::median(plain);
+    return {};
 }
 
-BENCHMARK(decode_profile)->Name("model/decode")->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(prefill_profile, 256, 256)
-    ->Name("model/prefill/256")
-    ->UseManualTime()
-    ->Iterations(5)
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(prefill_profile, 4096, 4096)
-    ->Name("model/prefill/4096")
-    ->UseManualTime()
-    ->Iterations(1)
-    ->Unit(benchmark::kMillisecond);
+template <class Measure>
+void add(const char* name, int64_t iterations, const Measure& measure) {
+    benchmark::RegisterBenchmark(name,
+                                 [measure](benchmark::State& state) {
+                                     if (const Status status = measure(state); !status.ok())
+                                         state.SkipWithError(status.message().c_str());
+                                 })
+        ->UseManualTime()
+        ->Iterations(iterations)
+        ->Unit(benchmark::kMillisecond);
+}
+
+const int registered = [] {
+    add("model/decode", 7, decode_profile);
+    add("model/prefill/256", 5, [](benchmark::State& state) { return prefill_profile(state, 256); });
+    add("model/prefill/4096", 1, [](benchmark::State& state) { return prefill_profile(state, 4096); });
+    return 0;
+}();
 
 }  // namespace
 }  // namespace quoin
