@@ -3,7 +3,7 @@
 // The machine's speed drifts while others use it, so every measurement is a pair taken in turn: the kernel, then the
 // probe of its limit on the same instruction set (for memory: on the same bytes). `of_limit` is the median of the
 // pairs' ratios, best_of_best the best kernel run over the best probe run.
-//   kernels_bench --benchmark_filter='linear_q4_0/.*avx512vnni'
+//   quoin_bench --benchmark_filter='linear_q4_0/.*avx512vnni'
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -88,12 +88,17 @@ std::unique_ptr<LinearProblem> make_linear(const KernelTable& table, DType dtype
     return problem;
 }
 
+int64_t (*peak_of(const KernelTable& table, DType weights))(int64_t) {
+    if (activation_dtype(weights) == DType::Q8Row) return table.probe_int8;
+    return weights == DType::BF16 ? table.probe_bf16 : table.probe_f32;
+}
+
 // Against the arithmetic peak; one thread, weights in the caches.
 void linear_compute(benchmark::State& state, const KernelTable& table, const Format& format, int64_t rows,
                     int64_t inner, int64_t columns) {
     const auto problem = make_linear(table, format.dtype, rows, inner, columns);
     const double operations = 2.0 * static_cast<double>(rows * inner * columns);
-    const auto probe = activation_dtype(format.dtype) == DType::Q8Row ? table.probe_int8 : table.probe_f32;
+    const auto probe = peak_of(table, format.dtype);
     const auto linear = table.*format.linear;
     const int64_t rounds = 200000;
     run_pairs(
@@ -301,12 +306,10 @@ void add_benchmarks() {
     }
 }
 
+const int registered = [] {
+    add_benchmarks();
+    return 0;
+}();
+
 }  // namespace
 }  // namespace quoin
-
-int main(int argc, char** argv) {
-    benchmark::Initialize(&argc, argv);
-    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-    quoin::add_benchmarks();
-    benchmark::RunSpecifiedBenchmarks();
-}
