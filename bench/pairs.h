@@ -4,6 +4,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <ctime>
 #include <functional>
 #include <string>
@@ -54,11 +55,11 @@ inline void run_pairs(benchmark::State& state, const char* unit, double scale, c
     state.counters["limit"] = best_limit / scale;
 }
 
-template <class... Arguments>
-void add_pairs(const std::string& name, Arguments... arguments) {
-    benchmark::RegisterBenchmark(name.c_str(), arguments...)
+template <class Measure>
+void add_pairs(const std::string& name, const Measure& measure, int64_t pairs = 15) {
+    benchmark::RegisterBenchmark(name.c_str(), measure)
         ->UseManualTime()
-        ->Iterations(15)
+        ->Iterations(pairs)
         ->Unit(benchmark::kMillisecond);
 }
 
