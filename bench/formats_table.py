@@ -2,7 +2,7 @@
 """Prints the speed of a language model as fractions of what the machine can do, and marks what falls short.
 
     bench/formats_table.py --source F16.gguf [--quoin build/release/bin/quoin] [--types q4_0,q8_0,...]
-                           [--tables formats,avx2,long,situations]
+                           [--tables formats,avx2,long,situations] [--isa NAME]
                            [--peer NAME=LLAMA_BENCH ...] [--threads 2] [--rounds 3] [--json FILE]
 
 Four tables, each file quantised from the source (f16, bf16 or f32 weights) into a temporary one and deleted:
@@ -66,6 +66,8 @@ def run(command):
 def measure_quoin(arguments, model, *options, prompt=None):
     command = [arguments.quoin, "bench", "--model", model, "--json", "--quiet", "--repeat", "1"]
     command += ["--prompt-tokens", str(prompt or arguments.prompt), "--generate-tokens", str(arguments.generate)]
+    if arguments.isa:
+        command += ["--isa", arguments.isa]
     report = json.loads(run(command + ["--threads", str(arguments.threads), *arguments.quoin_option, *options]))
     return {
         "prompt": report["prefill"]["tokens_per_s"],
@@ -184,7 +186,8 @@ def print_long(arguments, model, everything):
 
 def print_situations(arguments, model, everything):
     program = arguments.situations or os.path.join(os.path.dirname(arguments.quoin), "quoin_situations")
-    rounds = [json.loads(run([program, model, str(arguments.threads)])) for _ in range(arguments.rounds)]
+    command = [program, model, str(arguments.threads)] + ([arguments.isa] if arguments.isa else [])
+    rounds = [json.loads(run(command)) for _ in range(arguments.rounds)]
     everything["situations"] = rounds
 
     def middle(*path):
@@ -225,7 +228,9 @@ def main():
     parser.add_argument("--source", required=True, help="GGUF file with f16, bf16 or f32 weights")
     parser.add_argument("--quoin", default="build/release/bin/quoin")
     parser.add_argument("--situations", help="quoin_situations; default: beside quoin")
-    parser.add_argument("--quoin-option", action="append", default=[], help="passed on, e.g. --isa=avx2")
+    parser.add_argument("--isa", help="use at most this instruction set; the table avx2 uses its own")
+    parser.add_argument("--quoin-option", action="append", default=[],
+                        help="passed on to quoin bench, e.g. --kv-type=q8_0; not with the table situations")
     parser.add_argument("--tables", default="formats,avx2,long,situations")
     parser.add_argument("--types", default=",".join(GOALS))
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PROGRAM")
@@ -238,6 +243,9 @@ def main():
     arguments = parser.parse_args()
     peers = dict(peer.split("=", 1) for peer in arguments.peer)
     tables = arguments.tables.split(",")
+    if arguments.quoin_option and "situations" in tables:
+        parser.error("quoin_situations takes no --quoin-option: leave situations out of --tables, "
+                     "and name an instruction set with --isa")
 
     everything = {"formats": {}, "avx2": {}}
     if "formats" in tables:
