@@ -124,7 +124,7 @@ void linear_compute(benchmark::State& state, const KernelTable& table, const For
         [&] { return static_cast<double>(probe(rounds)); });
 }
 
-// The same with so few weights that the second cache holds them, in so many turns that the best one, of about half a
+// The same with so few weights that a core's own caches hold them, in so many turns that the best one, of about half a
 // second of the kernel and a second of the peak, was not disturbed: `best_of_best` counts, and of one row the bytes of
 // weights.
 void linear_caches(benchmark::State& state, const KernelTable& table, const Format& format, int64_t rows) {

@@ -1,6 +1,6 @@
 // f32 convolutions and matrix products on every instruction set of this machine, beside its f32 peak: one thread, sizes
 // of models that are often met.
-//   quoin_bench --benchmark_filter='convolution_f32/.*avx512$'
+//   quoin_bench --benchmark_filter='convolution_f32/.*/avx512'
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
