@@ -195,7 +195,7 @@ void Context::choose_pieces() {
     pieces_.clear();
     for (size_t index = waiting_.size(); index-- > 0;) {
         StepRequest& request = *waiting_[index];
-        if (request.cancelled->load(std::memory_order_relaxed)) {
+        if (request.work->is_cancelled()) {
             finish(request, error(StatusCode::Cancelled, "the sequence was cancelled"));
         }
     }

@@ -14,6 +14,7 @@
 #include "exec/session.h"
 #include "llm/kv_cache.h"
 #include "llm/model.h"
+#include "llm/work_state.h"
 
 namespace quoin {
 
@@ -48,7 +49,7 @@ struct StepRequest {
     int64_t rows = 0;
     float* logits = nullptr;
     PageList* pages = nullptr;
-    const std::atomic<bool>* cancelled = nullptr;
+    const WorkState* work = nullptr;  // whose cancel() ends the request
 
     int64_t done = 0;  // tokens computed so far; also after a failure
     bool finished = false;

@@ -64,8 +64,16 @@ void ModelSession::set_input(size_t index, RuntimeValue value) {
 }
 
 Status ModelSession::run() {
+    std::unique_lock lock(mutex_);
+    WorkState::Work work(state_);
+    if (!work.begun()) return error(StatusCode::InvalidState, "this session is at work on another thread");
+    if (graph_session_ != nullptr) graph_session_->forget_cancel();
+    lock.unlock();
     outputs_.clear();
-    return model_->decoder ? run_decoder() : run_graph();
+    QUOIN_RETURN_IF_ERROR(model_->decoder ? run_decoder() : run_graph());
+    if (!work.end()) return {};
+    outputs_.clear();
+    return error(StatusCode::Cancelled, "the run was cancelled");
 }
 
 Status ModelSession::run_graph() {
@@ -74,25 +82,7 @@ Status ModelSession::run_graph() {
         graph_session_->bind_output(index, bound_[index] ? view_of(*bound_[index]) : TensorView{});
     }
     graph_session_->set_trace(tracing_ ? trace_.get() : nullptr);
-    {
-        const std::scoped_lock lock(mutex_);
-        graph_session_->forget_cancel();
-        running_ = true;
-    }
-    Status status;
-    {
-        // Also when running throws.
-        struct Ended {
-            ModelSession& session;
-            ~Ended() {
-                const std::scoped_lock lock(session.mutex_);
-                session.running_ = false;
-            }
-        };
-        const Ended ended{*this};
-        status = graph_session_->run();
-    }
-    QUOIN_RETURN_IF_ERROR(status);
+    QUOIN_RETURN_IF_ERROR(graph_session_->run());
     for (size_t index = 0; index < bound_.size(); ++index) outputs_.push_back(graph_session_->output_value(index));
     return {};
 }
@@ -119,27 +109,9 @@ Status ModelSession::run_decoder() {
         QUOIN_ASSIGN_OR_RETURN(context_, Context::create(model_, {.kv_tokens = count, .max_sequences = 1}));
     }
     context_->set_trace(tracing_ ? trace_.get() : nullptr);
-    QUOIN_ASSIGN_OR_RETURN(std::unique_ptr<Sequence> made, Sequence::create(context_));
-    const std::shared_ptr<Sequence> sequence = std::move(made);
+    QUOIN_ASSIGN_OR_RETURN(const std::unique_ptr<Sequence> sequence, Sequence::create(context_));
     QUOIN_RETURN_IF_ERROR(sequence->append_tokens(tokens->as<const int32_t>()));
-    {
-        const std::scoped_lock lock(mutex_);
-        sequence_ = sequence;
-    }
-    Status status;
-    {
-        // Also when evaluating throws: the context has a place for this one sequence only.
-        struct Forget {
-            ModelSession& session;
-            ~Forget() {
-                const std::scoped_lock lock(session.mutex_);
-                session.sequence_.reset();
-            }
-        };
-        const Forget forget{*this};
-        status = sequence->evaluate(static_cast<size_t>(count), logits->as<float>());
-    }
-    QUOIN_RETURN_IF_ERROR(status);
+    QUOIN_RETURN_IF_ERROR(sequence->evaluate(static_cast<size_t>(count), logits->as<float>(), state_));
     outputs_.emplace_back(*std::move(logits));
     return {};
 }
@@ -183,8 +155,7 @@ Result<std::string> ModelSession::plan_text() const {
 
 void ModelSession::cancel() const {
     const std::scoped_lock lock(mutex_);
-    if (running_) graph_session_->cancel();
-    if (sequence_ != nullptr) sequence_->cancel();
+    if (state_.cancel() && graph_session_ != nullptr) graph_session_->cancel();
 }
 
 }  // namespace quoin

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -68,9 +69,8 @@ private:
     bool tracing_ = false;
     std::unique_ptr<Session> graph_session_;  // for graphs
     std::shared_ptr<Context> context_;        // for decoders, made for the longest text so far
-    std::shared_ptr<Sequence> sequence_;      // the one at work; guarded by mutex_ for cancel()
-    bool running_ = false;                    // a graph is; guarded as well
-    mutable std::mutex mutex_;
+    mutable WorkState state_;
+    mutable std::mutex mutex_;  // a cancel() must not reach graph_session_ when the next run has begun
 };
 
 }  // namespace quoin

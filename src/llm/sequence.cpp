@@ -12,58 +12,11 @@ double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-}  // namespace
-
-namespace {
-
-constexpr int32_t kChanging = -1;
-
 Status busy_error() {
     return error(StatusCode::InvalidState, "this sequence is at work on another thread or in a callback");
 }
 
 }  // namespace
-
-// Marks a sequence as at work; a second thread gets InvalidState instead of a data race.
-class Sequence::Busy {
-public:
-    explicit Busy(const Sequence& sequence) : sequence_(sequence) {
-        int32_t idle = 0;
-        entered_ = sequence_.users_.compare_exchange_strong(idle, kChanging);
-        if (entered_) sequence_.cancelled_.store(false);
-    }
-    Busy(const Busy&) = delete;
-    Busy& operator=(const Busy&) = delete;
-    ~Busy() {
-        if (entered_) sequence_.users_.store(0);
-    }
-    Status status() const { return entered_ ? Status() : busy_error(); }
-
-private:
-    const Sequence& sequence_;
-    bool entered_;
-};
-
-// Any number of threads may read at once, while none changes the sequence.
-class Sequence::Sharing {
-public:
-    explicit Sharing(const Sequence& sequence) : sequence_(sequence) {
-        int32_t readers = sequence_.users_.load();
-        while (readers != kChanging && !sequence_.users_.compare_exchange_weak(readers, readers + 1)) {
-        }
-        entered_ = readers != kChanging;
-    }
-    Sharing(const Sharing&) = delete;
-    Sharing& operator=(const Sharing&) = delete;
-    ~Sharing() {
-        if (entered_) sequence_.users_.fetch_sub(1);
-    }
-    Status status() const { return entered_ ? Status() : busy_error(); }
-
-private:
-    const Sequence& sequence_;
-    bool entered_;
-};
 
 Result<std::unique_ptr<Sequence>> Sequence::create(std::shared_ptr<Context> context) {
     // The object first: from here on its destructor gives back what it holds.
@@ -87,8 +40,8 @@ Sequence::~Sequence() {
 }
 
 Status Sequence::append_tokens(std::span<const int32_t> ids) {
-    const Busy busy(*this);
-    QUOIN_RETURN_IF_ERROR(busy.status());
+    const WorkState::Work work(state_);
+    if (!work.begun()) return busy_error();
     const int64_t vocabulary = context_->model().decoder->vocabulary_size;
     const auto bad = std::ranges::find_if(ids, [&](int32_t id) { return id < 0 || id >= vocabulary; });
     if (bad != ids.end()) {
@@ -117,8 +70,8 @@ Status Sequence::append_text(std::string_view text, bool parse_special) {
 }
 
 Result<std::unique_ptr<Sequence>> Sequence::fork() const {
-    const Sharing sharing(*this);
-    QUOIN_RETURN_IF_ERROR(sharing.status());
+    const WorkState::Reading reading(state_);
+    if (!reading.begun()) return busy_error();
     QUOIN_ASSIGN_OR_RETURN(std::unique_ptr<Sequence> copy, create(context_));
     copy->tokens_.assign(tokens_.begin(), tokens_.end());
     const PageList shared = context_->share_pages(pages_, computed_);
@@ -128,8 +81,8 @@ Result<std::unique_ptr<Sequence>> Sequence::fork() const {
 }
 
 Status Sequence::trim(size_t length) {
-    const Busy busy(*this);
-    QUOIN_RETURN_IF_ERROR(busy.status());
+    const WorkState::Work work(state_);
+    if (!work.begun()) return busy_error();
     if (length > tokens_.size()) {
         return error(StatusCode::InvalidArgument, "the sequence has ", tokens_.size(),
                      " tokens and cannot be trimmed to ", length);
@@ -141,7 +94,7 @@ Status Sequence::trim(size_t length) {
 }
 
 // Logits of rows that were computed before cost their computation again: only keys and values are kept.
-Status Sequence::compute(size_t rows, float* logits) {
+Status Sequence::compute(size_t rows, float* logits, const WorkState& work) {
     const auto length = static_cast<int64_t>(tokens_.size());
     const int64_t first = std::min(computed_, length - static_cast<int64_t>(rows));
     StepRequest request;
@@ -150,7 +103,7 @@ Status Sequence::compute(size_t rows, float* logits) {
     request.rows = static_cast<int64_t>(rows);
     request.logits = logits;
     request.pages = &pages_;
-    request.cancelled = &cancelled_;
+    request.work = &work;
     if (request.tokens.empty()) return {};
     Status status = context_->submit(request);
     // What was computed before the end stays; the rest is taken up again by the next call.
@@ -160,8 +113,12 @@ Status Sequence::compute(size_t rows, float* logits) {
 }
 
 Status Sequence::evaluate(size_t rows, std::span<float> logits) {
-    const Busy busy(*this);
-    QUOIN_RETURN_IF_ERROR(busy.status());
+    return evaluate(rows, logits, state_);
+}
+
+Status Sequence::evaluate(size_t rows, std::span<float> logits, const WorkState& greater) {
+    WorkState::Work work(state_);
+    if (!work.begun()) return busy_error();
     if (rows > tokens_.size()) {
         return error(StatusCode::InvalidArgument, rows, " rows were asked for, the sequence has ", tokens_.size(),
                      " tokens");
@@ -170,13 +127,14 @@ Status Sequence::evaluate(size_t rows, std::span<float> logits) {
         return error(StatusCode::BufferTooSmall, "the logits of ", rows, " rows need ",
                      rows * static_cast<size_t>(context_->model().decoder->vocabulary_size), " floats");
     }
-    return compute(rows, logits.data());
+    QUOIN_RETURN_IF_ERROR(compute(rows, logits.data(), greater));
+    return work.end() ? error(StatusCode::Cancelled, "the sequence was cancelled") : Status();
 }
 
 Status Sequence::generate(Sampler* sampler, const GenerateOptions& options, const PieceCallback& callback,
                           GenerateResult& result) {
-    const Busy busy(*this);
-    QUOIN_RETURN_IF_ERROR(busy.status());
+    WorkState::Work work(state_);
+    if (!work.begun()) return busy_error();
     if (tokens_.empty()) {
         return error(StatusCode::InvalidArgument, "the sequence is empty: append text or tokens before generating");
     }
@@ -192,6 +150,9 @@ Status Sequence::generate(Sampler* sampler, const GenerateOptions& options, cons
     const Context::Announcement announcement(*context_);
     const auto start = Clock::now();
     auto first_token = start;
+    const auto stopped = [] {
+        return error(StatusCode::Cancelled, "generation was stopped by the callback or another thread");
+    };
     Status status;
     while (true) {
         if (options.max_tokens > 0 && result.generated_tokens == options.max_tokens) {
@@ -203,7 +164,7 @@ Status Sequence::generate(Sampler* sampler, const GenerateOptions& options, cons
             result.finish = Finish::Context;
             break;
         }
-        status = compute(1, logits_.data());
+        status = compute(1, logits_.data(), state_);
         if (status.code() == StatusCode::ContextFull && result.generated_tokens > 0) {
             status = {};
             result.finish = Finish::Context;
@@ -233,22 +194,26 @@ Status Sequence::generate(Sampler* sampler, const GenerateOptions& options, cons
             Result<std::string_view> piece = decoder.push(*token);
             if (piece.ok()) text = *piece;
         }
-        if (callback && !callback(text, *token)) cancelled_.store(true);
-        if (cancelled_.load()) {
-            status = error(StatusCode::Cancelled, "generation was stopped by the callback or another thread");
+        if (callback && !callback(text, *token)) cancel();
+        if (state_.is_cancelled()) {
+            status = stopped();
             break;
         }
     }
-    if (status.code() == StatusCode::Cancelled) result.finish = Finish::Cancelled;
     if (status.ok() && model.tokenizer != nullptr && callback) {
         const std::string_view rest = decoder.finish();
-        if (!rest.empty()) callback(rest, -1);
+        if (!rest.empty() && !callback(rest, -1)) cancel();
+    }
+    if (status.ok() && work.end()) status = stopped();
+    if (status.code() == StatusCode::Cancelled) {
+        result.finish = Finish::Cancelled;
+        result.end_token = -1;
     }
     return status;
 }
 
 void Sequence::cancel() const {
-    if (users_.load() == kChanging) cancelled_.store(true);
+    state_.cancel();
 }
 
 }  // namespace quoin

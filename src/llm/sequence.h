@@ -1,7 +1,6 @@
 // One text in a context: its tokens, how far they are computed, and the pages that hold them.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -12,6 +11,7 @@
 #include "core/status.h"
 #include "llm/context.h"
 #include "llm/sampler.h"
+#include "llm/work_state.h"
 
 namespace quoin {
 
@@ -56,25 +56,25 @@ public:
     // Computes what is not yet computed and writes the logits of the last `rows` tokens to `logits`, [rows,
     // vocabulary].
     Status evaluate(size_t rows, std::span<float> logits);
+    // The same as a part of greater work, whose cancel() ends it in place of the sequence's own.
+    Status evaluate(size_t rows, std::span<float> logits, const WorkState& greater);
     // Status Cancelled: `result` is filled all the same. Greedy when `sampler` is null.
     Status generate(Sampler* sampler, const GenerateOptions& options, const PieceCallback& callback,
                     GenerateResult& result);
-    // From any thread: the evaluate or generate at work ends within one step; nothing happens when none is.
+    // From any thread: the evaluate or generate at work ends within one step, with Cancelled even when that step was
+    // its last; nothing happens when none is.
     void cancel() const;
 
 private:
-    class Busy;
-    class Sharing;
     explicit Sequence(std::shared_ptr<Context> context);
-    Status compute(size_t rows, float* logits);
+    Status compute(size_t rows, float* logits, const WorkState& work);
 
     std::shared_ptr<Context> context_;
     std::vector<int32_t> tokens_;
     int64_t computed_ = 0;  // tokens whose keys and values are in the pages
     PageList pages_;
     std::vector<float> logits_;  // of the last token, kept from token to token
-    mutable std::atomic<bool> cancelled_{false};
-    mutable std::atomic<int32_t> users_{0};  // kChanging, or the number of threads that only read
+    mutable WorkState state_;    // a second thread gets InvalidState instead of a data race
 };
 
 }  // namespace quoin

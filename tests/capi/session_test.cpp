@@ -1,6 +1,7 @@
 // A decoder as a session: tokens in, logits out.
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <thread>
 
 #include "capi/capi_test.h"
@@ -38,6 +39,26 @@ std::vector<float> output_of(const quoin_session* session) {
     check_ok(quoin_session_output(session, 0, &output));
     return floats(output);
 }
+
+// An allocator that cancels a session when it is asked for one block more than `blocks`.
+struct CancellingMemory {
+    const quoin_session* session = nullptr;
+    int64_t blocks = 0;
+
+    quoin_runtime_options options() {
+        quoin_runtime_options made{};
+        made.threads = 1;
+        made.allocate = allocate;
+        made.release = [](void* block, size_t, void*) { std::free(block); };
+        made.allocator_user_data = this;
+        return made;
+    }
+    static void* allocate(size_t bytes, size_t alignment, void* user_data) {
+        auto& memory = *static_cast<CancellingMemory*>(user_data);
+        if (memory.session != nullptr && memory.blocks-- == 0) quoin_session_cancel(memory.session);
+        return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+    }
+};
 
 }  // namespace
 
@@ -169,4 +190,27 @@ TEST_CASE("a session at work is cancelled from another thread", "[threaded]") {
     const TensorHandle next = wrap(few);
     check_ok(quoin_session_set_input(session.get(), 0, next.get()));
     check_ok(quoin_session_run(session.get()));
+}
+
+TEST_CASE("a run is cancelled whenever it asks for memory, KV pages included") {
+    CancellingMemory memory;
+    const RuntimeHandle runtime = make_runtime(memory.options());
+    const ModelHandle model = load(runtime.get(), tiny_bytes());
+    std::vector<int32_t> ids = {1, 2};
+    const TensorHandle tokens = wrap(ids);
+    int64_t blocks = 0;
+    while (true) {
+        const SessionHandle session = make_session(model.get());
+        check_ok(quoin_session_set_input(session.get(), 0, tokens.get()));
+        memory = {session.get(), blocks};
+        const quoin_status status = quoin_session_run(session.get());
+        const bool cancelled = memory.blocks < 0;
+        memory = {};
+        CAPTURE(blocks);
+        REQUIRE(status == (cancelled ? QUOIN_CANCELLED : QUOIN_OK));
+        check_ok(quoin_session_run(session.get()));
+        if (!cancelled) break;
+        ++blocks;
+    }
+    CHECK(blocks > 2);  // at least logits, KV pages and what is between the layers
 }

@@ -2,6 +2,7 @@
 #include "llm/sequence.h"
 
 #include <cmath>
+#include <cstdlib>
 
 #include "support/catch.h"
 #include "support/language_model.h"
@@ -249,6 +250,47 @@ TEST_CASE("the callback gets every token, stops when it says so, and may not use
     REQUIRE(sequence->generate(nullptr, {.max_tokens = 3, .ignore_end = true}, {}, result).ok());
     CHECK(std::ranges::equal(sequence->tokens().subspan(5),
                              greedy(context, std::to_array<int32_t>({1, 529, 528, 261, 427}), 8, true)));
+}
+
+TEST_CASE("a cancel during the only step of an evaluation is not lost") {
+    const Sequence* at_work = nullptr;  // cancelled as soon as the step asks for memory
+    const auto allocate = [&](size_t bytes, size_t alignment) {
+        if (at_work != nullptr) at_work->cancel();
+        return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+    };
+    const auto runtime = std::make_shared<Runtime>();
+    runtime->memory = std::make_shared<Memory>(0, allocate, [](void* block, size_t) { std::free(block); });
+    runtime->team = std::make_unique<Team>(1);
+    runtime->isa = effective_isa(std::nullopt);
+    const auto context = make_context(tiny_model(runtime));
+    const auto sequence = make_sequence(context, std::to_array<int32_t>({1, 2}));
+    std::vector<float> logits(static_cast<size_t>(context->model().decoder->vocabulary_size));
+    at_work = sequence.get();
+    CHECK(sequence->evaluate(1, logits).code() == StatusCode::Cancelled);
+    at_work = nullptr;
+    CHECK(sequence->tokens().size() == 2);
+    CHECK(last_logits(*sequence) == last_logits(*make_sequence(context, std::to_array<int32_t>({1, 2}))));
+}
+
+TEST_CASE("a callback that stops at what was left incomplete cancels like any other") {
+    const auto context = make_context(tiny_model(make_runtime(1)));
+    bool seen = false;
+    for (uint64_t seed = 0; seed < 1000 && !seen; ++seed) {
+        // So hot that all tokens are as likely, single bytes of longer characters among them.
+        auto sampler = Sampler::make({.temperature = 1e6F, .seed = seed});
+        REQUIRE(sampler.ok());
+        const PieceCallback callback = [&](std::string_view, int32_t token) {
+            seen = seen || token == -1;
+            return token != -1;
+        };
+        const auto sequence = make_sequence(context, std::to_array<int32_t>({1, 529}));
+        GenerateResult result;
+        const Status status = sequence->generate(&*sampler, {.max_tokens = 1, .ignore_end = true}, callback, result);
+        CHECK(status.code() == (seen ? StatusCode::Cancelled : StatusCode::Ok));
+        CHECK(result.finish == (seen ? Finish::Cancelled : Finish::Length));
+        CHECK(sequence->tokens().size() == 3);
+    }
+    CHECK(seen);
 }
 
 TEST_CASE("bad requests get a status and a sentence") {
