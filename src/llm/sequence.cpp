@@ -42,6 +42,10 @@ Sequence::~Sequence() {
 Status Sequence::append_tokens(std::span<const int32_t> ids) {
     const WorkState::Work work(state_);
     if (!work.begun()) return busy_error();
+    return append(ids);
+}
+
+Status Sequence::append(std::span<const int32_t> ids) {
     const int64_t vocabulary = context_->model().decoder->vocabulary_size;
     const auto bad = std::ranges::find_if(ids, [&](int32_t id) { return id < 0 || id >= vocabulary; });
     if (bad != ids.end()) {
@@ -61,12 +65,14 @@ Status Sequence::append_text(std::string_view text, bool parse_special) {
     if (tokenizer == nullptr) {
         return error(StatusCode::Unsupported, "this model has no tokenizer; append token ids instead of text");
     }
+    const WorkState::Work work(state_);
+    if (!work.begun()) return busy_error();
     QUOIN_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
                            tokenizer->encode(text, {.add_special = false, .parse_special = parse_special}));
     if (tokens_.empty() && tokenizer->adds_bos() && tokenizer->bos_id() >= 0) {
         ids.insert(ids.begin(), tokenizer->bos_id());
     }
-    return append_tokens(ids);
+    return append(ids);
 }
 
 Result<std::unique_ptr<Sequence>> Sequence::fork() const {

@@ -67,6 +67,7 @@ public:
 
 private:
     explicit Sequence(std::shared_ptr<Context> context);
+    Status append(std::span<const int32_t> ids);
     Status compute(size_t rows, float* logits, const WorkState& work);
 
     std::shared_ptr<Context> context_;

@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <functional>
+#include <utility>
 
 #include "support/catch.h"
 #include "support/language_model.h"
@@ -27,6 +29,24 @@ std::vector<float> last_logits(Sequence& sequence) {
     REQUIRE(status.ok());
     return logits;
 }
+
+// Encodes every text as token 300, and does something else meanwhile.
+class MeddlingTokenizer : public Tokenizer {
+public:
+    MeddlingTokenizer(const Metadata& metadata, std::function<void()> meanwhile)
+        : Tokenizer(Vocabulary::load(metadata, SpecialIds{}).value(), true, false, false),
+          meanwhile_(std::move(meanwhile)) {}
+
+private:
+    Status encode_plain(std::string_view, bool, std::vector<int32_t>& ids) const override {
+        meanwhile_();
+        ids.push_back(300);
+        return {};
+    }
+    void append_normal(int32_t, std::string&) const override {}
+
+    std::function<void()> meanwhile_;
+};
 
 int64_t pages_used(const Context& context) {
     return context.metrics().pages_used;
@@ -250,6 +270,22 @@ TEST_CASE("the callback gets every token, stops when it says so, and may not use
     REQUIRE(sequence->generate(nullptr, {.max_tokens = 3, .ignore_end = true}, {}, result).ok());
     CHECK(std::ranges::equal(sequence->tokens().subspan(5),
                              greedy(context, std::to_array<int32_t>({1, 529, 528, 261, 427}), 8, true)));
+}
+
+TEST_CASE("a text that comes while another one is encoded is told so, and the begin token stands there once") {
+    const auto model = std::make_shared<Model>(*tiny_model(make_runtime(1)));
+    Sequence* other = nullptr;
+    Status inside;
+    model->tokenizer = std::make_shared<MeddlingTokenizer>(model->metadata, [&] {
+        if (Sequence* const sequence = std::exchange(other, nullptr)) inside = sequence->append_text("b", false);
+    });
+    const auto sequence = make_sequence(make_context(model));
+    other = sequence.get();
+    REQUIRE(sequence->append_text("a", false).ok());
+    CHECK(inside.code() == StatusCode::InvalidState);
+    CHECK(std::ranges::equal(sequence->tokens(), std::to_array<int32_t>({1, 300})));
+    REQUIRE(sequence->append_text("b", false).ok());
+    CHECK(std::ranges::equal(sequence->tokens(), std::to_array<int32_t>({1, 300, 300})));
 }
 
 TEST_CASE("a cancel during the only step of an evaluation is not lost") {
