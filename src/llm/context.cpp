@@ -158,7 +158,7 @@ void Context::gather(std::unique_lock<std::mutex>& lock) {
 // One step for those who wait. Called with the lock held and `leading_` set; computes without the lock.
 void Context::lead(std::unique_lock<std::mutex>& lock) {
     gather(lock);
-    choose_pieces();
+    prepare_step();
     if (!pieces_.empty()) {
         fill_inputs();
         const auto start = std::chrono::steady_clock::now();
@@ -170,7 +170,7 @@ void Context::lead(std::unique_lock<std::mutex>& lock) {
         ++metrics_.steps;
         metrics_.shared_steps += pieces_.size() > 1 ? 1 : 0;
         metrics_.step_seconds += last_step_.count();
-        for (const Piece& piece : pieces_) {
+        for (const StepPiece& piece : pieces_) {
             StepRequest& request = *piece.request;
             if (!status.ok()) {
                 finish(request, status);
@@ -178,7 +178,7 @@ void Context::lead(std::unique_lock<std::mutex>& lock) {
             }
             request.done += piece.count;
             metrics_.tokens += piece.count;
-            if (request.done == static_cast<int64_t>(request.tokens.size())) finish(request, {});
+            if (request.left() == 0) finish(request, {});
         }
     }
     finished_.notify_all();
@@ -190,43 +190,22 @@ void Context::finish(StepRequest& request, Status status) {
     std::erase(waiting_, &request);
 }
 
-// Short requests first: a prompt of thousands of tokens must not keep those waiting who want one.
-void Context::choose_pieces() {
-    pieces_.clear();
+// A request for which there are no pages fails alone; its room in this step stays empty.
+void Context::prepare_step() {
     for (size_t index = waiting_.size(); index-- > 0;) {
         StepRequest& request = *waiting_[index];
         if (request.work->is_cancelled()) {
             finish(request, error(StatusCode::Cancelled, "the sequence was cancelled"));
         }
     }
-    int64_t tokens_left = max_step_tokens_;
-    int64_t rows_left = max_step_rows_;
-    const auto left = [](const StepRequest& request) {
-        return static_cast<int64_t>(request.tokens.size()) - request.done;
-    };
-    const auto take = [&](StepRequest& request) {
-        // Wanted rows are the last of the request, so a piece may have to end early for want of rows.
-        const int64_t plain = std::max<int64_t>(0, left(request) - request.rows);
-        const int64_t count = std::min({left(request), tokens_left, plain + rows_left});
-        if (count == 0) return;
-        const Status status = cache_.reserve(*request.pages, request.first + request.done, count);
-        if (!status.ok()) {
-            finish(request, status);
-            return;
-        }
-        const int64_t rows = std::max<int64_t>(0, std::min(count - plain, request.rows));
-        tokens_left -= count;
-        rows_left -= rows;
-        pieces_.push_back({&request, count, rows});
-    };
-    const std::vector<StepRequest*>& all = waiting_;
-    for (const bool single : {true, false}) {
-        for (size_t index = 0; index < all.size() && tokens_left > 0;) {
-            StepRequest& request = *all[index];
-            if ((left(request) == 1) == single) take(request);
-            if (!request.finished) ++index;
-        }
-    }
+    choose_pieces(waiting_, {max_step_tokens_, max_step_rows_}, pieces_);
+    std::erase_if(pieces_, [&](const StepPiece& piece) {
+        StepRequest& request = *piece.request;
+        Status status = cache_.reserve(*request.pages, request.first + request.done, piece.count);
+        const bool failed = !status.ok();
+        if (failed) finish(request, std::move(status));
+        return failed;
+    });
 }
 
 void Context::fill_inputs() {
@@ -254,7 +233,7 @@ void Context::fill_inputs() {
 
 Status Context::compute() {
     const int64_t vocabulary = model_->decoder->vocabulary_size;
-    const auto logits_of = [&](const Piece& piece) {
+    const auto logits_of = [&](const StepPiece& piece) {
         const StepRequest& request = *piece.request;
         const int64_t plain = static_cast<int64_t>(request.tokens.size()) - request.rows;
         const int64_t first_row = std::max<int64_t>(0, request.done + piece.count - piece.rows - plain);
@@ -271,7 +250,7 @@ Status Context::compute() {
     QUOIN_RETURN_IF_ERROR(session_.run());
     if (alone) return {};
     const float* row = session_.output(0).as<float>();
-    for (const Piece& piece : pieces_) {
+    for (const StepPiece& piece : pieces_) {
         if (piece.rows == 0) continue;
         const int64_t count = piece.rows * vocabulary;
         std::memcpy(logits_of(piece), row, static_cast<size_t>(count) * sizeof(float));

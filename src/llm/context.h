@@ -7,14 +7,13 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <span>
 #include <vector>
 
 #include "core/status.h"
 #include "exec/session.h"
 #include "llm/kv_cache.h"
 #include "llm/model.h"
-#include "llm/work_state.h"
+#include "llm/step.h"
 
 namespace quoin {
 
@@ -39,21 +38,6 @@ struct ContextMetrics {
     int64_t pages_used = 0;
     int64_t kv_bytes_per_token = 0;
     int64_t memory_bytes = 0;
-};
-
-// What one sequence wants of the next steps: `tokens` computed at positions from `first` on, and the logits of the last
-// `rows` of them written to `logits` ([rows, vocabulary]).
-struct StepRequest {
-    std::span<const int32_t> tokens;
-    int64_t first = 0;
-    int64_t rows = 0;
-    float* logits = nullptr;
-    PageList* pages = nullptr;
-    const WorkState* work = nullptr;  // whose cancel() ends the request
-
-    int64_t done = 0;  // tokens computed so far; also after a failure
-    bool finished = false;
-    Status status;
 };
 
 // Thread-safe. There is no thread of its own: the first caller who finds nobody computing leads, computes a step for
@@ -95,16 +79,9 @@ public:
 private:
     Context(ModelPtr model, KvCache cache, const ContextOptions& options);
 
-    // One sequence's part of a step.
-    struct Piece {
-        StepRequest* request;
-        int64_t count;  // tokens
-        int64_t rows;   // wanted logits among them
-    };
-
     void lead(std::unique_lock<std::mutex>& lock);
     void gather(std::unique_lock<std::mutex>& lock);
-    void choose_pieces();
+    void prepare_step();
     void fill_inputs();
     void finish(StepRequest& request, Status status);
     Status compute();
@@ -126,7 +103,7 @@ private:
 
     // The leader's alone.
     Session session_;
-    std::vector<Piece> pieces_;
+    std::vector<StepPiece> pieces_;
     std::vector<int32_t> token_ids_;
     std::vector<int32_t> positions_;
     std::vector<int32_t> token_sequences_;
