@@ -34,9 +34,12 @@ Memory::Memory(size_t budget_bytes, AllocateFunction allocate, FreeFunction rele
       free_(release ? std::move(release) : [](void* block, size_t) { std::free(block); }) {}
 
 void* Memory::take(size_t bytes) {
-    const size_t used = used_.fetch_add(bytes, std::memory_order_relaxed);
-    const bool within = budget_ == 0 || (used <= budget_ && bytes <= budget_ - used);
-    void* const block = within ? allocate_(bytes, kAlignment) : nullptr;
+    // Counted only when it fits: what is refused must not keep others from what would fit.
+    size_t used = used_.load(std::memory_order_relaxed);
+    do {
+        if (budget_ != 0 && (used > budget_ || bytes > budget_ - used)) return nullptr;
+    } while (!used_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed));
+    void* const block = allocate_(bytes, kAlignment);
     if (block == nullptr) used_.fetch_sub(bytes, std::memory_order_relaxed);
     return block;
 }

@@ -1,9 +1,11 @@
 // Bytes: the bounded reader, counted memory, tensors, and the sources a model comes from.
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/byte_reader.h"
@@ -301,6 +303,22 @@ TEST_CASE("a reader function that fails gives an input error that says where") {
     const Status status = source->read(16, 32).status();
     CHECK(status.code() == StatusCode::Io);
     CHECK(status.message() == "<reader>: reading 32 bytes at offset 16 failed");
+    CHECK(memory->used_bytes() == 0);
+}
+
+TEST_CASE("a block that is refused keeps no other from what fits", "[threaded]") {
+    const auto memory = std::make_shared<Memory>(1000);
+    std::atomic<bool> done{false};
+    int granted = 0;
+    std::thread other([&] {
+        while (!done) granted += Buffer::allocate(memory, 1001, "too much").ok() ? 1 : 0;
+    });
+    int refused = 0;
+    for (int turn = 0; turn < 20000; ++turn) refused += Buffer::allocate(memory, 10, "a little").ok() ? 0 : 1;
+    done = true;
+    other.join();
+    CHECK(granted == 0);
+    CHECK(refused == 0);
     CHECK(memory->used_bytes() == 0);
 }
 
