@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +16,7 @@ namespace quoin {
 namespace {
 
 constexpr mode_t kMode = 0666;  // less what the process's mask takes away
+constexpr int kNameAttempts = 1000;
 
 std::string folder_of(const std::string& path) {
     const size_t slash = path.rfind('/');
@@ -31,6 +33,20 @@ std::string followed(const std::string& path) {
     return result;
 }
 
+// Makes a file beside `target`, where a rename can put it in the target's place. `make` gives -1 with EEXIST for a name
+// that is taken: by another writer, or by one that was killed.
+template <class Make>
+int make_beside(const std::string& target, std::string& name, const Make& make) {
+    static std::atomic<uint32_t> number{0};
+    int made = -1;
+    for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
+        name = target + ".partial-" + std::to_string(getpid()) + "-" + std::to_string(number.fetch_add(1));
+        made = make(name.c_str());
+        if (made >= 0 || errno != EEXIST) break;
+    }
+    return made;
+}
+
 Status io_error(const char* action, const std::string& path, int number) {
     return error(StatusCode::Io, "cannot ", action, " '", path, "': ", std::strerror(number));
 }
@@ -44,7 +60,7 @@ bool same_file(const std::string& a, const std::string& b) {
     return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
-Result<std::unique_ptr<OutputFile>> OutputFile::create(const std::string& path, uint64_t bytes) {
+Result<std::unique_ptr<OutputFile>> OutputFile::create(const std::string& path, uint64_t bytes, bool nameless) {
     const std::string target = followed(path);
     struct stat info {};
     if (stat(target.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
@@ -52,17 +68,20 @@ Result<std::unique_ptr<OutputFile>> OutputFile::create(const std::string& path, 
     }
     std::unique_ptr<OutputFile> file;
 #if defined(O_TMPFILE)
-    const int nameless = open(folder_of(target).c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, kMode);
-    if (nameless >= 0) file.reset(new OutputFile(target, nameless, ""));
+    if (nameless) {
+        const int descriptor = open(folder_of(target).c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, kMode);
+        if (descriptor >= 0) file.reset(new OutputFile(target, descriptor, ""));
+    }
+#else
+    (void)nameless;
 #endif
     if (file == nullptr) {
-        std::string temporary = target + ".partial-XXXXXX";
-        const int descriptor = mkstemp(temporary.data());
+        std::string temporary;
+        const int descriptor = make_beside(target, temporary, [](const char* name) {
+            return open(name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, kMode);
+        });
         if (descriptor < 0) return io_error("create", path, errno);
         file.reset(new OutputFile(target, descriptor, temporary));
-        const mode_t mask = umask(0);
-        umask(mask);
-        if (fchmod(descriptor, kMode & ~mask) != 0) return file->failure("set the permissions of");
     }
 #if defined(__linux__)
     if (bytes > 0 && fallocate(file->descriptor_, 0, 0, static_cast<off_t>(bytes)) != 0 &&
@@ -110,9 +129,11 @@ Status OutputFile::commit() {
     if (temporary_.empty()) {
         // A nameless file can get a new name but cannot take another's: first a name beside it.
         const std::string self = "/proc/self/fd/" + std::to_string(descriptor_);
-        const std::string name = path_ + ".partial-" + std::to_string(getpid());
-        unlink(name.c_str());  // of a process of this number that was killed between the two steps
-        if (linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) != 0) return failure("name");
+        std::string name;
+        const int linked = make_beside(path_, name, [&](const char* beside) {
+            return linkat(AT_FDCWD, self.c_str(), AT_FDCWD, beside, AT_SYMLINK_FOLLOW);
+        });
+        if (linked != 0) return failure("name");
         temporary_ = name;
     }
 #endif

@@ -11,50 +11,15 @@
 #include "core/log.h"
 #include "load/gguf.h"
 #include "quantize/decoders.h"
-#include "quantize/output_file.h"
+#include "quantize/folder.h"
 #include "quantize/weights.h"
 #include "support/catch.h"
 #include "support/gguf_writer.h"
-
-#include <unistd.h>
 
 namespace quoin::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A folder of the test case's own, gone with it.
-class Folder {
-public:
-    Folder() : path_(fs::temp_directory_path() / ("quoin-quantize-" + std::to_string(getpid()))) {
-        fs::remove_all(path_);
-        fs::create_directory(path_);
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    ~Folder() { fs::remove_all(path_); }
-    std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-    size_t files() const {
-        return static_cast<size_t>(std::distance(fs::directory_iterator(path_), fs::directory_iterator()));
-    }
-
-private:
-    fs::path path_;
-};
-
-void write_file(const std::string& path, const std::vector<std::byte>& bytes) {
-    std::ofstream file(path, std::ios::binary);
-    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    REQUIRE(file.good());
-}
-
-std::vector<std::byte> read_file(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    std::vector<std::byte> bytes(text.size());
-    std::memcpy(bytes.data(), text.data(), text.size());
-    return bytes;
-}
 
 RuntimePtr make_runtime(int threads) {
     auto runtime = std::make_shared<Runtime>();
@@ -379,28 +344,6 @@ TEST_CASE("an output that is a link is written through it") {
     REQUIRE(quantize(folder / "in.gguf", folder / "link.gguf", "q4_0").ok());
     CHECK(fs::is_symlink(folder / "link.gguf"));
     CHECK(fs::file_size(folder / "target.gguf") > 1000);
-}
-
-TEST_CASE("an output file is nothing until it is committed") {
-    const Folder folder;
-    {
-        auto file = OutputFile::create(folder / "a", 1000);
-        REQUIRE(file.ok());
-        REQUIRE((*file)->write(std::vector<std::byte>(1000, std::byte{1})).ok());
-    }
-    CHECK(folder.files() == 0);
-    auto file = OutputFile::create(folder / "a", 0);
-    REQUIRE(file.ok());
-    REQUIRE((*file)->write(std::vector<std::byte>(10, std::byte{1})).ok());
-    REQUIRE((*file)->write_zeros(5000).ok());
-    REQUIRE((*file)->commit().ok());
-    CHECK(folder.files() == 1);
-    CHECK(fs::file_size(folder / "a") == 5010);
-    // More than any disk has.
-    const auto impossible = OutputFile::create(folder / "b", uint64_t{1} << 60);
-    REQUIRE_FALSE(impossible.ok());
-    CHECK(impossible.status().code() == StatusCode::Io);
-    CHECK(folder.files() == 1);
 }
 
 }  // namespace
