@@ -34,7 +34,9 @@ constexpr auto kFileTypes = std::to_array<FileType>({
     {"tq1_0", 36, DType::TQ1_0},
     {"tq2_0", 37, DType::TQ2_0},
     {kMixtureOfExperts, 38, DType::MXFP4},  // experts in MXFP4, all else in Q8_0
-    {"mxfp4", 38, DType::MXFP4},            // every matrix, for models without experts; llama.cpp has no name for it
+    // For models without experts: every matrix but the output head, or the embedding that stands for it, which get
+    // Q8_0. llama.cpp has no name for it.
+    {"mxfp4", 38, DType::MXFP4},
 });
 
 struct Alias {

@@ -165,7 +165,7 @@ TEST_CASE("type names are known in any case, and by their short forms") {
     CHECK_THAT(file_type_names(), contains("q4_k_m, "));
 }
 
-TEST_CASE("mxfp4 quantises every matrix, mxfp4_moe the experts") {
+TEST_CASE("mxfp4 is for every matrix but the output head and an embedding in its place") {
     const Model model = build(kBlueprints[0]);
     auto chosen = summary(model, *choose_types(*find_file_type("mxfp4"), model.metadata, model.tensors));
     CHECK(chosen["ffn_up.weight"] == "32*mxfp4");
@@ -173,6 +173,11 @@ TEST_CASE("mxfp4 quantises every matrix, mxfp4_moe the experts") {
     CHECK(chosen["token_embd.weight"] == "mxfp4");
     CHECK(chosen["output.weight"] == "q8_0");
     CHECK(chosen["attn_norm.weight"] == "32*f32");
+
+    const Model tied = build(kBlueprints[1]);
+    chosen = summary(tied, *choose_types(*find_file_type("mxfp4"), tied.metadata, tied.tensors));
+    CHECK(chosen["ffn_up.weight"] == "13*mxfp4");
+    CHECK(chosen["token_embd.weight"] == "q8_0");
 }
 
 TEST_CASE("rows that are no whole blocks are reported") {
