@@ -1,4 +1,5 @@
 // The values that a code can stand for, before the scale.
+#include "kernels/block_format.h"
 
 namespace quoin {
 namespace {
@@ -24,10 +25,21 @@ struct WholeLevels : Start {
     static QUOIN_INLINE Lanes index(const Lanes& value) { return nearest(value) - kLow; }
 };
 
+// The first numbers of a codebook, copied while compiling: read at run time, the codebook would be a symbol of this
+// object.
+template <int count>
+struct Numbers {
+    float values[count] = {};
+    constexpr explicit Numbers(const Codebook& codebook) {
+        for (int k = 0; k < count; ++k) values[k] = codebook.values[k];
+    }
+    QUOIN_INLINE constexpr float operator[](int k) const { return values[k]; }
+};
+
 // The sixteen levels of IQ4_NL and IQ4_XS, denser around zero as weights are.
 struct CurvedLevels : Places<86, 140, 14> {
     static constexpr int kCount = 16;
-    static constexpr float kValues[kCount] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    static constexpr Numbers<kCount> kValues{kQuantiles};
     static constexpr float kLow = kValues[0];
     static constexpr float kHigh = kValues[kCount - 1];
     static QUOIN_INLINE Lanes nearest(const Lanes& value) {
@@ -44,11 +56,11 @@ struct CurvedLevels : Places<86, 140, 14> {
     }
 };
 
-// Twice the magnitudes of a 4-bit float (sign, 2 bits of exponent, 1 of mantissa), as MXFP4 counts them. The sign is
-// bit 3 of the code.
+// Twice the magnitudes of a 4-bit float (sign, 2 bits of exponent, 1 of mantissa), as MXFP4 counts them: the first half
+// of its codebook. The sign is bit 3 of the code.
 struct TinyFloatLevels {
     static constexpr int kCount = 8;
-    static constexpr float kValues[kCount] = {0, 1, 2, 3, 4, 6, 8, 12};
+    static constexpr Numbers<kCount> kValues{kE2M1};
     static constexpr float kHigh = kValues[kCount - 1];
     static QUOIN_INLINE Lanes magnitude_sum(const Lanes& value, bool as_index) {
         const Lanes size = absolute(value);
