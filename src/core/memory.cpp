@@ -4,10 +4,10 @@
 #include <new>
 #include <utility>
 
+#include "core/rounding.h"
+
 #if defined(__linux__)
 #include <sys/mman.h>
-
-#include "core/rounding.h"
 #endif
 
 namespace quoin {

@@ -33,14 +33,16 @@ std::string followed(const std::string& path) {
     return result;
 }
 
-// Makes a file beside `target`, where a rename can put it in the target's place. `make` gives -1 with EEXIST for a name
-// that is taken: by another writer, or by one that was killed.
+// Makes a file beside `target`, where a rename can put it in the target's place. Its name does not grow with the
+// target's, which may be as long as names can be. `make` gives -1 with EEXIST for a name that is taken: by another
+// writer, or by one that was killed.
 template <class Make>
 int make_beside(const std::string& target, std::string& name, const Make& make) {
     static std::atomic<uint32_t> number{0};
+    const std::string start = folder_of(target) + "/quoin.partial-" + std::to_string(getpid()) + "-";
     int made = -1;
     for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
-        name = target + ".partial-" + std::to_string(getpid()) + "-" + std::to_string(number.fetch_add(1));
+        name = start + std::to_string(number.fetch_add(1));
         made = make(name.c_str());
         if (made >= 0 || errno != EEXIST) break;
     }
