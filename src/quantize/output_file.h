@@ -12,7 +12,7 @@
 namespace quoin {
 
 // What is written has no name until commit(); where the system knows no nameless files it stands beside the target as
-// NAME.partial-PROCESS-NUMBER, and the destructor removes it. One thread at a time.
+// quoin.partial-PROCESS-NUMBER, and the destructor removes it. One thread at a time.
 class OutputFile {
 public:
     // `path` may exist as a regular file, which commit() replaces; a symbolic link is followed. `bytes` are reserved on
