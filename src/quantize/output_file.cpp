@@ -65,8 +65,12 @@ bool same_file(const std::string& a, const std::string& b) {
 Result<std::unique_ptr<OutputFile>> OutputFile::create(const std::string& path, uint64_t bytes, bool nameless) {
     const std::string target = followed(path);
     struct stat info {};
-    if (stat(target.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
-        return error(StatusCode::Io, "cannot write '", path, "': it exists and is not a regular file");
+    if (stat(target.c_str(), &info) == 0) {
+        if (!S_ISREG(info.st_mode)) {
+            return error(StatusCode::Io, "cannot write '", path, "': it exists and is not a regular file");
+        }
+    } else if (errno != ENOENT) {  // such as a name that is too long: the nameless file would learn of it last
+        return io_error("create", path, errno);
     }
     std::unique_ptr<OutputFile> file;
 #if defined(O_TMPFILE)

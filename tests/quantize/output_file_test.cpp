@@ -96,6 +96,17 @@ TEST_CASE("an output passes by names that are taken") {
     CHECK(fs::file_size(folder / "a") == 0);
 }
 
+TEST_CASE("a name that the system cannot have is refused before the work, the longest one it can have is not") {
+    const Folder folder;
+    CHECK_FALSE(OutputFile::create(folder / std::string(256, 'n'), 0).ok());
+    for (const bool nameless : {true, false}) {
+        auto file = OutputFile::create(folder / std::string(255, 'n'), 0, nameless);
+        REQUIRE(file.ok());
+        CHECK((*file)->commit().ok());
+    }
+    CHECK(folder.files() == 1);
+}
+
 #if defined(__GLIBC__)
 TEST_CASE("making an output leaves the mask of the process alone") {
     const Folder folder;
