@@ -39,6 +39,9 @@ struct LinearArgs {
     CodeBlocks codes;          // of linear_u2, linear_u4 and linear_u8
 };
 
+// Panels that a call with many rows should have: what is made of a piece of the rows serves so many of them.
+inline constexpr int64_t kLinearPanels = 4;
+
 // Scaled dot-product attention of one key/value head, for some query rows of one sequence and the heads of its group.
 // Row r, head h reads query[r * query_stride + h * head_size ...] and writes the same place of dst. It sees the keys at
 // positions p with p <= positions[r] and, when window > 0, p > positions[r] - window; a row that sees none (position

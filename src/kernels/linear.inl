@@ -1,10 +1,10 @@
-// What every Linear kernel shares: panels, blocks of rows whose sums lie on the stack, and the epilogue.
+// What every Linear kernel shares: the order in which rows, panels and chunks of K are gone through, and the epilogue.
 
 namespace quoin {
 namespace {
 
-// Rows that share one conversion of a weight chunk; their sums are 30 KiB of stack.
-constexpr int64_t kRowBlock = 240;
+// Rows that share one preparation of a weight chunk; their sums are 33 KiB of stack for a panel.
+constexpr int64_t kRowBlock = 264;
 constexpr int64_t kRowStep = 12;
 static_assert(kRowBlock % kRowStep == 0 && kRowStep % kFloatTileRows == 0 &&
               kRowStep % integer_tile_rows(Bytes::Any) == 0 && kRowStep % integer_tile_rows(Bytes::Signed) == 0);
@@ -47,20 +47,66 @@ QUOIN_INLINE int64_t row_block(int64_t rows) {
     return ((rows + blocks - 1) / blocks + kRowStep - 1) / kRowStep * kRowStep;
 }
 
-// Format::accumulate(args, panel, src, rows, sums): sums[rows][32] += src rows x panel.
+constexpr int64_t kSumFloats = kLinearPanels * kRowBlock * kPanelColumns;
+
+// One panel, some rows, a chunk of K.
+struct PanelChunk {
+    const std::byte* panel;
+    int64_t first;         // value of K that the chunk begins with
+    int64_t values;        // of K
+    const std::byte* src;  // from the chunk's first value on
+    int64_t src_stride;    // bytes between rows
+    int64_t rows;
+    float* sums;              // [rows][32]
+    const std::byte* behind;  // panel and first value of the chunk that comes next
+    int64_t behind_first;
+};
+
+// How many values of K and how many panels some rows go through before they come to the next.
+struct Pass {
+    int64_t values;
+    int64_t panels;  // kSumFloats / (rows * 32) at most
+};
+
+// Format::pass(args, rows): of many rows a chunk of K and kLinearPanels panels, so that no more of them than a chunk, a
+//     quarter of a megabyte, must stay in the second-level cache, whatever K is; of few whole panels, which are read
+//     from end to end.
+// Format::take(args, src, copy, chunk): the rows beginning with src, for chunk's rows, first and values, to chunk.src
+// and
+//     src_stride; Format::Copy is what may be needed for it.
+// Format::multiply(args, chunk): chunk.sums += chunk.src x the chunk's weights.
 template <class Format>
 QUOIN_INLINE void linear(const LinearArgs& args) {
     if (args.rows == 0) return;
-    alignas(64) float sums[kRowBlock * kPanelColumns];
-    // Rows outside: a block of rows stays in the second-level cache while the weights stream past it.
+    alignas(64) float sums[kSumFloats];
+    typename Format::Copy copy;
     const int64_t height = row_block(args.rows);
     for (int64_t row = 0; row < args.rows; row += height) {
-        const int64_t rows = smaller(args.rows - row, height);
-        for (int64_t panel = 0; panel < args.panels; ++panel) {
-            const std::byte* const weights = args.weights + panel * args.panel_stride;
-            for (int64_t i = 0; i < rows * kPanelColumns; i += kLanes) store(sums + i, zeros());
-            Format::accumulate(args, weights, args.src + row * args.src_stride, rows, sums);
-            finish_panel(args, row, rows, panel, sums);
+        PanelChunk chunk = {};
+        chunk.rows = smaller(args.rows - row, height);
+        const int64_t row_sums = chunk.rows * kPanelColumns;
+        const Pass pass = Format::pass(args, chunk.rows);
+        for (int64_t group = 0; group < args.panels; group += pass.panels) {
+            const int64_t panels = smaller(args.panels - group, pass.panels);
+            const std::byte* const weights = args.weights + group * args.panel_stride;
+            for (int64_t i = 0; i < panels * row_sums; i += kLanes) store(sums + i, zeros());
+            for (int64_t first = 0; first < args.inner; first += pass.values) {
+                chunk.first = first;
+                chunk.values = smaller(args.inner - first, pass.values);
+                Format::take(args, args.src + row * args.src_stride, copy, chunk);
+                const bool end = first + pass.values >= args.inner;
+                for (int64_t panel = 0; panel < panels; ++panel) {
+                    const bool last = panel + 1 == panels;
+                    chunk.panel = weights + panel * args.panel_stride;
+                    chunk.sums = sums + panel * row_sums;
+                    chunk.behind = last && !end ? weights : chunk.panel + args.panel_stride;
+                    chunk.behind_first = !last ? first : end ? 0 : first + pass.values;
+                    Format::multiply(args, chunk);
+                }
+            }
+            for (int64_t panel = 0; panel < panels; ++panel) {
+                finish_panel(args, row, chunk.rows, group + panel, sums + panel * row_sums);
+            }
         }
     }
 }

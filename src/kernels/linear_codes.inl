@@ -111,29 +111,6 @@ QUOIN_INLINE void multiply_blocks_of(int64_t rows, const CodeTile& tile) {
     }
 }
 
-// At most kFewRows rows of `inner` values.
-template <int kBits>
-QUOIN_INLINE void multiply_few(CodeTile tile, int64_t rows, int64_t inner) {
-    const int64_t block = tile.form.block;
-    tile.blocks = inner / block;
-    multiply_blocks_of<kBits, kFewRows>(rows, tile);
-    const int64_t done = tile.blocks * block;
-    if (done == inner) return;
-    float filled[kFewRows * kMostCodeBlock];  // a block's worth of src, with zeros behind its end
-    for (int64_t r = 0; r < rows; ++r) {
-        for (int64_t k = 0; k < block; ++k) {
-            filled[r * block + k] = done + k < inner ? tile.src[r * tile.src_stride + done + k] : 0.0F;
-        }
-    }
-    tile.src = filled;
-    tile.src_stride = block;
-    tile.codes += done * kBits / 32 * kCodeRow;
-    tile.scales += tile.blocks * kPanelColumns * parameter_bytes(tile.form.scales);
-    tile.zero_points += tile.blocks * kPanelColumns * parameter_bytes(tile.form.zero_points);
-    tile.blocks = 1;
-    multiply_blocks_of<kBits, kFewRows>(rows, tile);
-}
-
 // Some blocks as floats, not yet scaled: values [k][32]. kWhole: the zero points are whole numbers.
 template <int kBits, bool kWhole>
 [[gnu::noinline]] void widen_blocks(const CodeTile& tile, float* values, float* scales) {
@@ -233,28 +210,43 @@ QUOIN_INLINE void multiply_scaled_rows(int64_t rows, const ScaledTile& whole) {
 
 template <DType kCodes>
 struct CodePanels {
-    static void accumulate(const LinearArgs& args, const std::byte* panel, const std::byte* src, int64_t rows,
-                           float* sums) {
+    using Copy = FloatCopy;
+    static QUOIN_INLINE Pass pass(const LinearArgs& args, int64_t rows) {
+        return float_pass(rows, args.codes.block, 1);
+    }
+    static QUOIN_INLINE void take(const LinearArgs& args, const std::byte* src, Copy& copy, PanelChunk& chunk) {
+        take_floats(args, src, args.codes.block, copy, chunk);
+    }
+    static QUOIN_INLINE void multiply(const LinearArgs& args, const PanelChunk& chunk) {
         constexpr int kBits = static_cast<int>(code_bits(kCodes));
         const CodePanel parts = code_panel(kCodes, args.codes, args.inner);
+        const int64_t block = args.codes.block;
+        const int64_t blocks = (chunk.values + block - 1) / block;
+        const auto advance = [&](CodeTile& tile, int64_t values) QUOIN_LAMBDA_INLINE {
+            tile.codes += values * kBits / 32 * kCodeRow;
+            tile.scales += values / block * kPanelColumns * parameter_bytes(args.codes.scales);
+            tile.zero_points += values / block * kPanelColumns * parameter_bytes(args.codes.zero_points);
+        };
         CodeTile tile = {};
-        tile.src = reinterpret_cast<const float*>(src);
-        tile.src_stride = args.src_stride / 4;
-        tile.codes = panel;
-        tile.scales = panel + parts.scales_at;
-        tile.zero_points = panel + parts.zero_points_at;
+        tile.src = reinterpret_cast<const float*>(chunk.src);
+        tile.src_stride = chunk.src_stride / 4;
+        tile.codes = chunk.panel;
+        tile.scales = chunk.panel + parts.scales_at;
+        tile.zero_points = chunk.panel + parts.zero_points_at;
         tile.form = args.codes;
-        tile.sums = sums;
+        tile.blocks = blocks;
+        tile.sums = chunk.sums;
+        advance(tile, chunk.first);
         const bool whole = args.codes.zero_points == DType::Undefined || args.codes.zero_points == DType::U8;
-        if (rows <= kFewRows && whole) {
-            multiply_few<kBits>(tile, rows, args.inner);
+        if (chunk.rows <= kFewRows && whole) {
+            multiply_blocks_of<kBits, kFewRows>(chunk.rows, tile);
             return;
         }
         alignas(64) float values[kMostCodeBlock * kPanelColumns];
         alignas(64) float scales[kMostCodeBlock / 16 * kPanelColumns];
-        const int64_t step = kMostCodeBlock / args.codes.block;
-        for (int64_t block = 0; block < parts.blocks; block += step) {
-            tile.blocks = smaller(step, parts.blocks - block);
+        const int64_t step = kMostCodeBlock / block;
+        for (int64_t first = 0; first < blocks; first += step) {
+            tile.blocks = smaller(step, blocks - first);
             if (whole) {
                 widen_blocks<kBits, true>(tile, values, scales);
             } else {
@@ -263,16 +255,14 @@ struct CodePanels {
             ScaledTile scaled = {};
             scaled.src = tile.src;
             scaled.src_stride = tile.src_stride;
-            scaled.inner = smaller(step * args.codes.block, args.inner - block * args.codes.block);
-            scaled.block = args.codes.block;
+            scaled.inner = smaller(step * block, chunk.values - first * block);
+            scaled.block = block;
             scaled.values = values;
             scaled.scales = scales;
-            scaled.sums = sums;
-            multiply_scaled_rows(rows, scaled);
-            tile.src += step * args.codes.block;
-            tile.codes += step * args.codes.block * kBits / 32 * kCodeRow;
-            tile.scales += step * kPanelColumns * parameter_bytes(args.codes.scales);
-            tile.zero_points += step * kPanelColumns * parameter_bytes(args.codes.zero_points);
+            scaled.sums = chunk.sums;
+            multiply_scaled_rows(chunk.rows, scaled);
+            tile.src += step * block;
+            advance(tile, step * block);
         }
     }
 };

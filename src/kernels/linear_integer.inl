@@ -30,13 +30,16 @@ struct IntegerPanel {
     static constexpr int64_t kBytesPerPart = Place::kBytes / kParts;
 
     static constexpr int64_t kTileRows = integer_tile_rows(PrepareChunk<kType>::kBytes);
-    // Rows whose tiles take the codes from the panel: where there are registers enough, making bytes of them for every
-    // tile costs less than a detour over the cache, for codes in one plane with one scale however many the tiles are.
     static constexpr bool kPlainCodes = kParts == 1 && Place::kFormat.high_bits == 0;
     static constexpr bool kManyRegisters = kLanes == 16;
+    // Up to so many rows, panels are read from end to end: memory is what they wait for.
+    static constexpr int64_t kStreamedRows = 31;
     // Rows that pass over the whole panel at once, their sums in registers as far as there are any. With two rows and
     // two scales in 32 values 32 registers do not suffice, and tiles are twice as fast.
     static constexpr int64_t kRegisterRows = kParts == 1 ? 3 : kManyRegisters && Reader::kRuns == 2 ? 1 : 2;
+    // Rows whose tiles take the codes from the panel: where there are registers enough, making bytes of them for every
+    // tile costs less than a detour over the cache, for codes in one plane with one scale however many the tiles are,
+    // else for up to four.
     static constexpr int64_t kPackedRows = kPlainCodes && kManyRegisters && kDotsUnsigned            ? INT64_MAX
                                            : kManyRegisters || (kType == DType::Q4_0 && kLanes == 8) ? 23
                                                                                                      : 0;
@@ -196,63 +199,81 @@ struct IntegerPanel {
         }
     }
 
-    static void multiply_tiles(const LinearArgs& args, const std::byte* panel, const std::byte* src, int64_t rows,
-                               float* sums) {
-        const int64_t parts = args.inner / 32;
-        // With few rows short chunks, and both halves of the work ask for what comes later, so that neither leaves
-        // memory idle; with many rows the tiles have time enough.
-        const bool few = rows <= 2 * kTileRows;
-        const int64_t chunk_parts = few ? kChunkParts / 2 : kChunkParts;
-        Chunk chunk;
+    static QUOIN_INLINE const std::byte* block_at(const std::byte* panel, int64_t part) {
+        return panel + part / kParts * Place::kBytes;
+    }
+
+    // What comes behind a piece of a streamed panel, or behind the chunk of all panels.
+    static QUOIN_INLINE const std::byte* behind(const PanelChunk& chunk, int64_t part, int64_t ahead) {
+        return chunk.rows <= kStreamedRows ? block_at(chunk.panel, part) + ahead
+                                           : block_at(chunk.behind, chunk.behind_first / 32);
+    }
+
+    static QUOIN_INLINE IntegerTile tile_of(const PanelChunk& chunk, int offset) {
         IntegerTile tile = {};
-        tile.chunk = &chunk;
-        tile.offset = PrepareChunk<kType>::kOffset;
-        tile.rows = src;
-        tile.row_stride = args.src_stride;
-        tile.sums = sums;
-        for (int64_t begin = 0; begin < parts; begin += chunk_parts) {
-            tile.parts = smaller(parts - begin, chunk_parts);
-            // Panels follow each other, so what comes behind this chunk is wanted next, also at a panel's end.
+        tile.offset = offset;
+        tile.rows = chunk.src;
+        tile.row_stride = chunk.src_stride;
+        tile.sums = chunk.sums;
+        return tile;
+    }
+
+    static void multiply_tiles(const PanelChunk& chunk) {
+        // With few rows short pieces, and both halves of the work ask for what comes later, so that neither leaves
+        // memory idle; with many rows the tiles have time enough.
+        const bool few = chunk.rows <= 2 * kTileRows;
+        const int64_t most = few ? kChunkParts / 2 : kChunkParts;
+        const int64_t end = (chunk.first + chunk.values) / 32;
+        Chunk prepared;
+        IntegerTile tile = tile_of(chunk, PrepareChunk<kType>::kOffset);
+        tile.chunk = &prepared;
+        for (int64_t part = chunk.first / 32; part < end; part += most) {
+            tile.parts = smaller(end - part, most);
+            // Panels follow each other, so what comes behind this piece is wanted next, also at a panel's end.
             const int64_t bytes = tile.parts / kParts * Place::kBytes;
-            const std::byte* const ahead = panel + begin / kParts * Place::kBytes + larger(bytes, kFarAhead);
+            const std::byte* const ahead = behind(chunk, part, larger(bytes, kFarAhead));
             tile.ahead_end = ahead + bytes;
             tile.ahead = few ? ahead + bytes / 2 : ahead;
-            prepare(panel, begin, tile.parts, ahead, tile.ahead, chunk);
-            integer_tiles<PreparedWeights<TileKindOf<kType, PrepareChunk<kType>>>>(rows, tile);
-            tile.rows += chunk_parts / (kActivationBlock / 32) * kActivationBlockBytes;
+            prepare(chunk.panel, part, tile.parts, ahead, tile.ahead, prepared);
+            integer_tiles<PreparedWeights<TileKindOf<kType, PrepareChunk<kType>>>>(chunk.rows, tile);
+            tile.rows += most / (kActivationBlock / 32) * kActivationBlockBytes;
         }
     }
 
-    static void multiply_packed_tiles(const LinearArgs& args, const std::byte* panel, const std::byte* src,
-                                      int64_t rows, float* sums) {
-        const int64_t parts = args.inner / 32;
-        IntegerTile tile = {};
-        tile.offset = PrepareNow<kType>::kOffset;
-        tile.rows = src;
-        tile.row_stride = args.src_stride;
-        tile.sums = sums;
-        for (int64_t begin = 0; begin < parts; begin += kPackedParts) {
-            tile.parts = smaller(parts - begin, kPackedParts);
-            tile.blocks = panel + begin / kParts * Place::kBytes;
-            // A single tile asks for what itself wants soon, several together for all of the next chunk.
+    static void multiply_packed_tiles(const PanelChunk& chunk) {
+        const int64_t end = (chunk.first + chunk.values) / 32;
+        IntegerTile tile = tile_of(chunk, PrepareNow<kType>::kOffset);
+        for (int64_t part = chunk.first / 32; part < end; part += kPackedParts) {
+            tile.parts = smaller(end - part, kPackedParts);
+            tile.blocks = block_at(chunk.panel, part);
+            // A single tile asks for what itself wants soon, several together for all of the next piece.
             const int64_t bytes = tile.parts / kParts * Place::kBytes;
-            tile.ahead = tile.blocks + (rows <= kTileRows ? kFarAhead : bytes);
+            tile.ahead = behind(chunk, part, chunk.rows <= kTileRows ? kFarAhead : bytes);
             tile.ahead_end = tile.ahead + bytes;
-            integer_tiles<PackedWeights<kType, PrepareNow<kType>>>(rows, tile);
+            integer_tiles<PackedWeights<kType, PrepareNow<kType>>>(chunk.rows, tile);
             tile.rows += kPackedParts / (kActivationBlock / 32) * kActivationBlockBytes;
         }
     }
 
-    static void accumulate(const LinearArgs& args, const std::byte* panel, const std::byte* src, int64_t rows,
-                           float* sums) {
-        if (rows <= kRegisterRows) {
-            multiply_rows_of<kRegisterRows>(rows, panel, args, src, sums);
-            return;
+    struct Copy {};
+
+    static QUOIN_INLINE Pass pass(const LinearArgs& args, int64_t rows) {
+        return rows <= kStreamedRows ? Pass{args.inner, 1} : Pass{kChunkParts * 32, kLinearPanels};
+    }
+
+    static QUOIN_INLINE void take(const LinearArgs& args, const std::byte* src, Copy&, PanelChunk& chunk) {
+        chunk.src = src + chunk.first / kActivationBlock * kActivationBlockBytes;
+        chunk.src_stride = args.src_stride;
+    }
+
+    static QUOIN_INLINE void multiply(const LinearArgs& args, const PanelChunk& chunk) {
+        if (chunk.rows <= kRegisterRows) {
+            multiply_rows_of<kRegisterRows>(chunk.rows, chunk.panel, args, chunk.src, chunk.sums);
+        } else if (chunk.rows <= kPackedRows) {
+            if constexpr (kPackedRows != 0) multiply_packed_tiles(chunk);
+        } else {
+            if constexpr (kPackedRows != INT64_MAX) multiply_tiles(chunk);
         }
-        if constexpr (kPackedRows != 0) {
-            if (rows <= kPackedRows) return multiply_packed_tiles(args, panel, src, rows, sums);
-        }
-        if constexpr (kPackedRows != INT64_MAX) multiply_tiles(args, panel, src, rows, sums);
     }
 };
 

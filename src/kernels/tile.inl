@@ -3,25 +3,29 @@
 namespace quoin {
 namespace {
 
-// How one row of a strip lies in memory: kStep values of K side by side in every column.
+// How one row of a strip lies in memory: kValues of K side by side in every column, which a tile takes in kStep steps.
 struct F32Strip {
+    static constexpr int kValues = 1;
     static constexpr int kStep = 1;
     static constexpr int64_t kColumnBytes = 4;
     static QUOIN_INLINE Floats weights(const std::byte* p) { return load(reinterpret_cast<const float*>(p)); }
     static QUOIN_INLINE Floats add_product(Floats sum, Floats a, Floats w) { return fma(a, w, sum); }
 };
 struct F16Strip {
+    static constexpr int kValues = 1;
     static constexpr int kStep = 1;
     static constexpr int64_t kColumnBytes = 2;
     static QUOIN_INLINE Floats weights(const std::byte* p) { return load_f16(p); }
     static QUOIN_INLINE Floats add_product(Floats sum, Floats a, Floats w) { return fma(a, w, sum); }
 };
 struct Bf16PairStrip {
+    static constexpr int kValues = 2;
     static constexpr int kStep = 2;
     static constexpr int64_t kColumnBytes = 4;
 };
 // Where there are dot products of pairs of bf16 (kHasBf16Dot): a step is such a pair, in src, too.
 struct Bf16DotStrip {
+    static constexpr int kValues = 2;
     static constexpr int kStep = 1;
     static constexpr int64_t kColumnBytes = 4;
     static QUOIN_INLINE Floats weights(const std::byte* p) { return load(reinterpret_cast<const float*>(p)); }

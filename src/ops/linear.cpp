@@ -21,12 +21,8 @@
 namespace quoin {
 namespace {
 
-// Rows of a task: as many as stay in a second-level cache of 1 MiB or more while a panel passes over them.
-constexpr int64_t kMostTaskRows = 240;
-constexpr int64_t kTaskBytes = 900 << 10;
-int64_t task_rows(int64_t row_bytes) {
-    return std::clamp<int64_t>(kTaskBytes / std::max<int64_t>(row_bytes, 1) / 12 * 12, 48, kMostTaskRows);
-}
+// Of a task: as many as share what the kernels make of a piece of weights.
+constexpr int64_t kMostTaskRows = 264;
 
 // Bytes of a source that a thread packs before it gives their pages back: to unmap less at a time costs more calls and
 // interrupts of the other threads.
@@ -76,15 +72,23 @@ private:
 
 // Tasks are (block of rows) x (units of panels); neighbouring tasks read neighbouring panels. Cuts never decide what an
 // output is.
-Work cut(int64_t rows, int64_t row_bytes, int64_t panels, int64_t unit, int threads) {
+Work cut(int64_t rows, int64_t panels, int64_t unit, int threads) {
     if (rows == 0) return {.tasks = 0, .grain = {1, unit}};
-    const int64_t units = divide_up(panels, unit);
-    if (rows < kFewRows)
-        return {.tasks = Shares(units, rows * unit, threads).tasks() * threads, .grain = {rows, unit, threads}};
+    if (rows < kFewRows) {
+        const int64_t tasks = Shares(divide_up(panels, unit), rows * unit, threads).tasks() * threads;
+        return {.tasks = tasks, .grain = {rows, unit, threads}};
+    }
     // Blocks of nearly equal height, or threads that meet after this step would wait for the tallest.
-    const int64_t blocks = divide_up(rows, task_rows(row_bytes));
+    const int64_t blocks = divide_up(rows, kMostTaskRows);
     const int64_t row_block = blocks == 1 ? rows : align_up(divide_up(rows, blocks), 6);
-    return {.tasks = divide_up(rows, row_block) * units, .grain = {row_block, unit}};
+    return {.tasks = divide_up(rows, row_block) * divide_up(panels, unit), .grain = {row_block, unit}};
+}
+
+// Panels that a task of many rows should have, as long as there are tasks for all threads.
+int64_t task_panels(int64_t rows, int64_t panels, int threads) {
+    constexpr int64_t kTasksPerThread = 6;
+    const int64_t all = panels * divide_up(rows, kMostTaskRows);
+    return std::clamp<int64_t>(all / (threads * kTasksPerThread), 1, kLinearPanels);
 }
 
 struct Tile {
@@ -198,9 +202,11 @@ public:
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
         const int64_t rows = arguments.outputs[0].rows();
-        const int64_t unit =
-            rows < kFewRows ? std::clamp<int64_t>(kLeastTaskBytes / weight_.bytes_of_panel(), 1, weight_.panels()) : 1;
-        Work work = cut(rows, weight_.row_bytes(arguments.inputs[0].dtype), weight_.panels(), unit, threads);
+        const int64_t panels = weight_.panels();
+        const int64_t unit = rows < kFewRows
+                                 ? std::clamp<int64_t>(kLeastTaskBytes / weight_.bytes_of_panel(), 1, panels)
+                                 : task_panels(rows, panels, threads);
+        Work work = cut(rows, panels, unit, threads);
         work.scratch_bytes = weight_.scratch_bytes();
         return work;
     }
@@ -244,9 +250,12 @@ public:
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
         // A group of activations has one scale, so a task makes whole groups.
-        const int64_t unit = quantize_ == nullptr ? 1 : kActivationBlock / kPanelColumns;
         const int64_t rows = arguments.outputs[0].rows();
-        Work work = cut(rows, gate_.row_bytes(arguments.inputs[0].dtype), gate_.panels(), unit, threads);
+        const int64_t panels = gate_.panels();
+        const int64_t unit = quantize_ != nullptr ? kActivationBlock / kPanelColumns
+                             : rows < kFewRows    ? 1
+                                                  : task_panels(rows, panels, threads);
+        Work work = cut(rows, panels, unit, threads);
         if (work.tasks == 0) return work;
         const int64_t floats = work.grain[0] * most_panels(work, rows, gate_.panels()) * kPanelColumns;
         work.scratch_bytes = 2 * floats * int64_t{sizeof(float)} + gate_.scratch_bytes();

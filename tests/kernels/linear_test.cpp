@@ -138,7 +138,7 @@ TEST_CASE("linear agrees with double precision on every instruction set", "[kern
         const std::vector<int64_t> inners = block_size(dtype) == 32 ? std::vector<int64_t>{32, 64, 160, 544, 2048}
                                             : block_size(dtype) == 256
                                                 ? std::vector<int64_t>{256, 512, 768, 2048}
-                                                : std::vector<int64_t>{1, 2, 31, 32, 33, 127, 128, 129, 172, 300};
+                                                : std::vector<int64_t>{1, 2, 31, 32, 33, 127, 128, 129, 172, 300, 6000};
         for (const int64_t inner : inners) {
             for (const int64_t columns : {1, 15, 31, 32, 33, 64, 75}) {
                 if (inner > 1000 && columns > 33) continue;
@@ -170,8 +170,8 @@ TEST_CASE("a row's bits do not depend on the rows computed with it", "[kernels]"
     Random random(12);
     for (const DType dtype : kWeightDTypes) {
         const int64_t inner = block_size(dtype) == 1 ? 333 : block_size(dtype) == 32 ? 544 : 768;
-        const int64_t columns = 71;
-        const int64_t most = 260;  // more than one block of rows
+        const int64_t columns = 139;  // more panels than go together
+        const int64_t most = 260;     // more than one block of rows
         const Weight weight = make_weight(dtype, columns, inner, random);
         const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
         const Activations a = make_activations(dtype, most, inner, random);

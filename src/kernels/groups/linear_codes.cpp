@@ -6,6 +6,7 @@
 #include "kernels/math.inl"
 #include "kernels/epilogue.inl"
 #include "kernels/linear.inl"
+#include "kernels/float_rows.inl"
 #include "kernels/linear_codes.inl"
 // clang-format on
 

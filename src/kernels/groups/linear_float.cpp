@@ -7,6 +7,7 @@
 #include "kernels/math.inl"
 #include "kernels/epilogue.inl"
 #include "kernels/linear.inl"
+#include "kernels/float_rows.inl"
 #include "kernels/linear_float.inl"
 // clang-format on
 

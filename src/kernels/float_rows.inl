@@ -1,0 +1,45 @@
+// What Linear kernels over f32 rows share: chunks of K of the rows are copied, for rows that lie a power of two apart
+// would drive each other out of the few lines of one set of a cache.
+
+namespace quoin {
+namespace {
+
+constexpr int64_t kChunkFloats = 128;  // weights widened for a chunk take 16 KiB of the first-level cache
+constexpr int64_t kCopyGap = 16;       // floats between rows: an odd number of lines
+
+struct FloatCopy {
+    static constexpr int64_t kFloats = kRowBlock * (kChunkFloats + kCopyGap);
+    alignas(64) float values[kFloats];
+};
+
+// A single tile streams panels from end to end, as far as the copy has room. `unit` values of K stay together; a float
+// of the copy holds so many values.
+QUOIN_INLINE Pass float_pass(int64_t rows, int64_t unit, int64_t values_per_float) {
+    const bool few = rows <= kFloatTileRows;
+    const int64_t room = few ? (FloatCopy::kFloats / rows - kCopyGap) / kChunkFloats * kChunkFloats : kChunkFloats;
+    return {room * values_per_float / unit * unit, few ? kSumFloats / (rows * kPanelColumns) : kLinearPanels};
+}
+
+// The chunk's rows, filled up with zeros to whole units.
+QUOIN_INLINE void take_floats(const LinearArgs& args, const std::byte* src, int64_t unit, FloatCopy& copy,
+                              PanelChunk& chunk) {
+    const int64_t filled = (chunk.values + unit - 1) / unit * unit;
+    const int64_t stride = filled + kCopyGap;
+    src += chunk.first * 4;
+    float* dst = copy.values;
+    for (int64_t r = 0; r < chunk.rows; ++r, src += args.src_stride, dst += stride) {
+        const auto* const from = reinterpret_cast<const float*>(src);
+        int64_t k = 0;
+        for (; k + kLanes <= chunk.values; k += kLanes) store(dst + k, load(from + k));
+        if (k < chunk.values) {
+            store(dst + k, load_first(from + k, chunk.values - k));
+            k += kLanes;
+        }
+        for (; k < filled; k += kLanes) store(dst + k, zeros());
+    }
+    chunk.src = reinterpret_cast<const std::byte*>(copy.values);
+    chunk.src_stride = stride * 4;
+}
+
+}  // namespace
+}  // namespace quoin
