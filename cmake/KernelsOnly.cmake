@@ -2,7 +2,7 @@
 
 add_subdirectory(src/kernels)
 file(GLOB quoin_core_sources CONFIGURE_DEPENDS src/core/*.cpp)
-add_library(quoin_internal STATIC ${quoin_core_sources} $<TARGET_OBJECTS:quoin_kernels>)
+add_library(quoin_internal STATIC ${quoin_core_sources} src/kernels/kernels.cpp ${QUOIN_KERNEL_OBJECTS})
 target_include_directories(quoin_internal PUBLIC src)
 target_link_libraries(quoin_internal PUBLIC Threads::Threads)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)

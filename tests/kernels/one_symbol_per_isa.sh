@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every per-ISA object must define exactly one global symbol, its table of kernels or encoders, and no weak one: a weak
 # function would be merged by the linker, and a copy compiled for AVX-512 could then run on a machine without it.
-# Usage: one_symbol_per_isa.sh OBJECT... (the objects of the quoin_kernels and quoin_encoders libraries)
+# Usage: one_symbol_per_isa.sh OBJECT... (QUOIN_KERNEL_OBJECTS and QUOIN_ENCODER_OBJECTS)
 set -u
 [ "$#" -gt 0 ] || { echo "usage: $0 OBJECT..." >&2; exit 2; }
 failed=0
