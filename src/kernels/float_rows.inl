@@ -4,11 +4,12 @@
 namespace quoin {
 namespace {
 
-constexpr int64_t kChunkFloats = 128;  // weights widened for a chunk take 16 KiB of the first-level cache
-constexpr int64_t kCopyGap = 16;       // floats between rows: an odd number of lines
+constexpr int64_t kStripColumns = kFloatTileVectors * kLanes;
+constexpr int64_t kChunkFloats = kStripColumns >= 32 ? 128 : 256;  // of a strip's weights: 16 KiB at most
+constexpr int64_t kCopyGap = 16;                                   // floats between rows: an odd number of lines
 
 struct FloatCopy {
-    static constexpr int64_t kFloats = kRowBlock * (kChunkFloats + kCopyGap);
+    static constexpr int64_t kFloats = kFloatTask.rows * (kChunkFloats + kCopyGap);
     alignas(64) float values[kFloats];
 };
 
@@ -17,7 +18,7 @@ struct FloatCopy {
 QUOIN_INLINE Pass float_pass(int64_t rows, int64_t unit, int64_t values_per_float) {
     const bool few = rows <= kFloatTileRows;
     const int64_t room = few ? (FloatCopy::kFloats / rows - kCopyGap) / kChunkFloats * kChunkFloats : kChunkFloats;
-    return {room * values_per_float / unit * unit, few ? kSumFloats / (rows * kPanelColumns) : kLinearPanels};
+    return {room * values_per_float / unit * unit, few ? kSumFloats / (rows * kPanelColumns) : kFloatTask.panels};
 }
 
 // The chunk's rows, filled up with zeros to whole units.

@@ -39,8 +39,15 @@ struct LinearArgs {
     CodeBlocks codes;          // of linear_u2, linear_u4 and linear_u8
 };
 
-// Panels that a call with many rows should have: what is made of a piece of the rows serves so many of them.
-inline constexpr int64_t kLinearPanels = 4;
+// Rows and panels that Linear goes through together: a call with many rows should have as many, or a part of them. More
+// panels share a copy of f32 rows; more rows share what is made of codes.
+struct LinearTask {
+    int64_t rows;
+    int64_t panels;
+};
+constexpr LinearTask linear_task(DType weight) {
+    return activation_dtype(weight) == DType::Q8Row ? LinearTask{264, 4} : LinearTask{132, 8};
+}
 
 // Scaled dot-product attention of one key/value head, for some query rows of one sequence and the heads of its group.
 // Row r, head h reads query[r * query_stride + h * head_size ...] and writes the same place of dst. It sees the keys at

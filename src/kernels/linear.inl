@@ -3,11 +3,9 @@
 namespace quoin {
 namespace {
 
-// Rows that share one preparation of a weight chunk; their sums are 33 KiB of stack for a panel.
-constexpr int64_t kRowBlock = 264;
 constexpr int64_t kRowStep = 12;
-static_assert(kRowBlock % kRowStep == 0 && kRowStep % kFloatTileRows == 0 &&
-              kRowStep % integer_tile_rows(Bytes::Any) == 0 && kRowStep % integer_tile_rows(Bytes::Signed) == 0);
+static_assert(kRowStep % kFloatTileRows == 0 && kRowStep % integer_tile_rows(Bytes::Any) == 0 &&
+              kRowStep % integer_tile_rows(Bytes::Signed) == 0);
 
 QUOIN_INLINE void write_row(const float* sums, const float* bias, const float* residual, int64_t columns, float* dst) {
     for_vectors(columns, [=](int64_t c, int64_t n) QUOIN_LAMBDA_INLINE {
@@ -42,12 +40,10 @@ QUOIN_INLINE void finish_panel(const LinearArgs& args, int64_t row, int64_t rows
 }
 
 // Blocks of rows of nearly equal height, whole tiles: a short last one would prepare the weights for a few rows only.
-QUOIN_INLINE int64_t row_block(int64_t rows) {
-    const int64_t blocks = (rows + kRowBlock - 1) / kRowBlock;
+QUOIN_INLINE int64_t row_block(int64_t rows, int64_t most) {
+    const int64_t blocks = (rows + most - 1) / most;
     return ((rows + blocks - 1) / blocks + kRowStep - 1) / kRowStep * kRowStep;
 }
-
-constexpr int64_t kSumFloats = kLinearPanels * kRowBlock * kPanelColumns;
 
 // One panel, some rows, a chunk of K.
 struct PanelChunk {
@@ -68,19 +64,26 @@ struct Pass {
     int64_t panels;  // kSumFloats / (rows * 32) at most
 };
 
-// Format::pass(args, rows): of many rows a chunk of K and kLinearPanels panels, so that no more of them than a chunk, a
+constexpr LinearTask kFloatTask = linear_task(DType::F32);
+constexpr LinearTask kIntegerTask = linear_task(DType::Q4_0);
+constexpr int64_t kSumFloats = kFloatTask.rows * kFloatTask.panels * kPanelColumns;
+static_assert(kIntegerTask.rows * kIntegerTask.panels * kPanelColumns == kSumFloats);
+static_assert(kFloatTask.rows % kRowStep == 0 && kIntegerTask.rows % kRowStep == 0);
+
+// Format::kTask: rows and panels at most.
+// Format::pass(args, rows): of many rows a chunk of K and all panels of a task, so that no more of them than a chunk, a
 //     quarter of a megabyte, must stay in the second-level cache, whatever K is; of few whole panels, which are read
 //     from end to end.
-// Format::take(args, src, copy, chunk): the rows beginning with src, for chunk's rows, first and values, to chunk.src
-// and
-//     src_stride; Format::Copy is what may be needed for it.
+// Format::take(args, src, copy, chunk): sets chunk.src and src_stride for the rows, first and values of chunk; src is
+//     value 0 of the first of the rows.
+// Format::Copy: the room that take() may need.
 // Format::multiply(args, chunk): chunk.sums += chunk.src x the chunk's weights.
 template <class Format>
 QUOIN_INLINE void linear(const LinearArgs& args) {
     if (args.rows == 0) return;
     alignas(64) float sums[kSumFloats];
     typename Format::Copy copy;
-    const int64_t height = row_block(args.rows);
+    const int64_t height = row_block(args.rows, Format::kTask.rows);
     for (int64_t row = 0; row < args.rows; row += height) {
         PanelChunk chunk = {};
         chunk.rows = smaller(args.rows - row, height);

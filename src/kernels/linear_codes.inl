@@ -211,6 +211,7 @@ QUOIN_INLINE void multiply_scaled_rows(int64_t rows, const ScaledTile& whole) {
 template <DType kCodes>
 struct CodePanels {
     using Copy = FloatCopy;
+    static constexpr LinearTask kTask = kFloatTask;
     static QUOIN_INLINE Pass pass(const LinearArgs& args, int64_t rows) {
         return float_pass(rows, args.codes.block, 1);
     }

@@ -6,15 +6,24 @@ namespace {
 // How far ahead of their use a single tile asks for weights: further than the hardware looks, which stops at pages.
 constexpr int64_t kAheadBytes = 8192;
 
-QUOIN_INLINE void widen_chunk(F16Strip, const std::byte* panel, int64_t inner, float* dst) {
-    for (int64_t i = 0; i < inner * kPanelColumns; i += kLanes) store(dst + i, load_f16(panel + i * 2));
+// A strip of a panel, kStripColumns wide, to where its lines lie side by side.
+QUOIN_INLINE void widen_strip(F32Strip, const std::byte* panel, int64_t inner, float* dst) {
+    for (int64_t k = 0; k < inner; ++k, panel += kPanelColumns * 4, dst += kStripColumns) {
+        for (int v = 0; v < kFloatTileVectors; ++v)
+            store(dst + v * kLanes, F32Strip::weights(panel + v * kVectorBytes));
+    }
 }
-QUOIN_INLINE void widen_chunk(Bf16PairStrip, const std::byte* panel, int64_t inner, float* dst) {
-    for (int64_t k = 0; k < inner; k += 2, panel += kPanelColumns * 4, dst += 2 * kPanelColumns) {
-        for (int v = 0; v < kPanelVectors; ++v) {
+QUOIN_INLINE void widen_strip(F16Strip, const std::byte* panel, int64_t inner, float* dst) {
+    for (int64_t k = 0; k < inner; ++k, panel += kPanelColumns * 2, dst += kStripColumns) {
+        for (int v = 0; v < kFloatTileVectors; ++v) store(dst + v * kLanes, load_f16(panel + v * kLanes * 2));
+    }
+}
+QUOIN_INLINE void widen_strip(Bf16PairStrip, const std::byte* panel, int64_t inner, float* dst) {
+    for (int64_t k = 0; k < inner; k += 2, panel += kPanelColumns * 4, dst += 2 * kStripColumns) {
+        for (int v = 0; v < kFloatTileVectors; ++v) {
             const Ints pairs = load_ints(panel + v * kVectorBytes);
             store(dst + v * kLanes, low_bf16(pairs));
-            store(dst + kPanelColumns + v * kLanes, high_bf16(pairs));  // beyond an odd K: chunk has the room
+            store(dst + kStripColumns + v * kLanes, high_bf16(pairs));  // beyond an odd K: chunk has the room
         }
     }
 }
@@ -40,8 +49,9 @@ QUOIN_INLINE void take_pairs(const LinearArgs& args, const std::byte* src, Float
 template <class Strip>
 struct FloatPanels {
     using Copy = FloatCopy;
+    static constexpr LinearTask kTask = kFloatTask;
     static constexpr bool kPairs = __is_same(Strip, Bf16DotStrip);
-    static constexpr bool kWidens = __is_same(Strip, F16Strip) || __is_same(Strip, Bf16PairStrip);
+    static constexpr bool kWidens = !kPairs && !(__is_same(Strip, F32Strip) && kStripColumns == kPanelColumns);
     static constexpr int64_t kValuesPerFloat = kPairs ? 2 : 1;
 
     static QUOIN_INLINE Pass pass(const LinearArgs&, int64_t rows) { return float_pass(rows, kLanes, kValuesPerFloat); }
@@ -71,12 +81,17 @@ struct FloatPanels {
         if constexpr (kWidens) {
             // Widening once for all rows pays from two tiles on; a single tile widens as it goes.
             if (!few) {
-                alignas(64) float wide[kChunkFloats * kPanelColumns];
-                widen_chunk(Strip{}, tile.weights, tile.inner, wide);
-                tile.weights = reinterpret_cast<const std::byte*>(wide);
-                tile.weight_stride = kPanelColumns * 4;
+                alignas(64) float wide[kChunkFloats * kStripColumns];
                 tile.ahead_stride = kStride / Strip::kValues;
-                multiply_strip<F32Strip>(chunk.rows, kPanelVectors, tile);
+                for (int64_t column = 0; column < kPanelColumns; column += kStripColumns) {
+                    FloatTile strip = tile;
+                    widen_strip(Strip{}, tile.weights + column * Strip::kColumnBytes, tile.inner, wide);
+                    strip.weights = reinterpret_cast<const std::byte*>(wide);
+                    strip.weight_stride = kStripColumns * 4;
+                    strip.sums += column;
+                    strip.ahead += column * Strip::kColumnBytes;
+                    multiply_strip<F32Strip>(chunk.rows, kFloatTileVectors, strip);
+                }
                 return;
             }
         }

@@ -256,9 +256,10 @@ struct IntegerPanel {
     }
 
     struct Copy {};
+    static constexpr LinearTask kTask = kIntegerTask;
 
     static QUOIN_INLINE Pass pass(const LinearArgs& args, int64_t rows) {
-        return rows <= kStreamedRows ? Pass{args.inner, 1} : Pass{kChunkParts * 32, kLinearPanels};
+        return rows <= kStreamedRows ? Pass{args.inner, 1} : Pass{kChunkParts * 32, kTask.panels};
     }
 
     static QUOIN_INLINE void take(const LinearArgs& args, const std::byte* src, Copy&, PanelChunk& chunk) {

@@ -141,6 +141,7 @@ QUOIN_INLINE void multiply_strip(int64_t rows, int64_t vectors, const FloatTile&
             }
             tile.src += height * tile.src_stride;
             tile.sums += height * tile.sum_stride;
+            tile.ahead_stride = 0;  // the first tile asked for everything
             left -= height;
         }
     }

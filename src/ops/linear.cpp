@@ -21,9 +21,6 @@
 namespace quoin {
 namespace {
 
-// Of a task: as many as share what the kernels make of a piece of weights.
-constexpr int64_t kMostTaskRows = 264;
-
 // Bytes of a source that a thread packs before it gives their pages back: to unmap less at a time costs more calls and
 // interrupts of the other threads.
 constexpr int64_t kPackedTogether = int64_t{1} << 20;
@@ -72,23 +69,23 @@ private:
 
 // Tasks are (block of rows) x (units of panels); neighbouring tasks read neighbouring panels. Cuts never decide what an
 // output is.
-Work cut(int64_t rows, int64_t panels, int64_t unit, int threads) {
+Work cut(int64_t rows, int64_t most_rows, int64_t panels, int64_t unit, int threads) {
     if (rows == 0) return {.tasks = 0, .grain = {1, unit}};
     if (rows < kFewRows) {
         const int64_t tasks = Shares(divide_up(panels, unit), rows * unit, threads).tasks() * threads;
         return {.tasks = tasks, .grain = {rows, unit, threads}};
     }
     // Blocks of nearly equal height, or threads that meet after this step would wait for the tallest.
-    const int64_t blocks = divide_up(rows, kMostTaskRows);
+    const int64_t blocks = divide_up(rows, most_rows);
     const int64_t row_block = blocks == 1 ? rows : align_up(divide_up(rows, blocks), 6);
     return {.tasks = divide_up(rows, row_block) * divide_up(panels, unit), .grain = {row_block, unit}};
 }
 
-// Panels that a task of many rows should have, as long as there are tasks for all threads.
-int64_t task_panels(int64_t rows, int64_t panels, int threads) {
+// Panels of a task of many rows: as many as go together, as long as there are tasks for all threads.
+int64_t task_panels(const LinearTask& most, int64_t rows, int64_t panels, int threads) {
     constexpr int64_t kTasksPerThread = 6;
-    const int64_t all = panels * divide_up(rows, kMostTaskRows);
-    return std::clamp<int64_t>(all / (threads * kTasksPerThread), 1, kLinearPanels);
+    const int64_t all = panels * divide_up(rows, most.rows);
+    return std::clamp<int64_t>(all / (threads * kTasksPerThread), 1, most.panels);
 }
 
 struct Tile {
@@ -129,6 +126,7 @@ public:
 
     int64_t columns() const { return columns_; }
     int64_t panels() const { return panel_count(columns_); }
+    LinearTask most() const { return linear_task(dtype_); }
     int64_t bytes_of_panel() const {
         return codes_.block == 0 ? panel_bytes(dtype_, inner_) : code_panel(dtype_, codes_, inner_).bytes;
     }
@@ -205,8 +203,8 @@ public:
         const int64_t panels = weight_.panels();
         const int64_t unit = rows < kFewRows
                                  ? std::clamp<int64_t>(kLeastTaskBytes / weight_.bytes_of_panel(), 1, panels)
-                                 : task_panels(rows, panels, threads);
-        Work work = cut(rows, panels, unit, threads);
+                                 : task_panels(weight_.most(), rows, panels, threads);
+        Work work = cut(rows, weight_.most().rows, panels, unit, threads);
         work.scratch_bytes = weight_.scratch_bytes();
         return work;
     }
@@ -254,8 +252,8 @@ public:
         const int64_t panels = gate_.panels();
         const int64_t unit = quantize_ != nullptr ? kActivationBlock / kPanelColumns
                              : rows < kFewRows    ? 1
-                                                  : task_panels(rows, panels, threads);
-        Work work = cut(rows, panels, unit, threads);
+                                                  : task_panels(gate_.most(), rows, panels, threads);
+        Work work = cut(rows, gate_.most().rows, panels, unit, threads);
         if (work.tasks == 0) return work;
         const int64_t floats = work.grain[0] * most_panels(work, rows, gate_.panels()) * kPanelColumns;
         work.scratch_bytes = 2 * floats * int64_t{sizeof(float)} + gate_.scratch_bytes();
