@@ -170,8 +170,8 @@ TEST_CASE("a row's bits do not depend on the rows computed with it", "[kernels]"
     Random random(12);
     for (const DType dtype : kWeightDTypes) {
         const int64_t inner = block_size(dtype) == 1 ? 333 : block_size(dtype) == 32 ? 544 : 768;
-        const int64_t columns = 139;  // more panels than go together
-        const int64_t most = 260;     // more than one block of rows
+        const int64_t columns = linear_task(dtype).panels * kPanelColumns + 11;  // more panels than go together
+        const int64_t most = linear_task(dtype).rows + 8;                        // and more rows
         const Weight weight = make_weight(dtype, columns, inner, random);
         const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
         const Activations a = make_activations(dtype, most, inner, random);
@@ -182,7 +182,7 @@ TEST_CASE("a row's bits do not depend on the rows computed with it", "[kernels]"
                 const auto row = run(kernels(isa), weight, panels, a, r, 1, extras, false);
                 single.insert(single.end(), row.begin(), row.end());
             }
-            for (int64_t rows = 2; rows <= most; rows = rows < 27 ? rows + 1 : rows + 233) {
+            for (int64_t rows = 2; rows <= most; rows = rows < 27 ? rows + 1 : rows + most - 27) {
                 const auto got = run(kernels(isa), weight, panels, a, 0, rows, extras, false);
                 const std::vector<float> want(single.begin(), single.begin() + rows * columns);
                 CAPTURE(isa_name(isa), dtype_name(dtype), rows);
