@@ -133,7 +133,7 @@ TEST_CASE("products with codes agree with double precision on every instruction 
     for (const DType dtype : {DType::U2, DType::U4, DType::U8}) {
         for (const CodeBlocks& form : forms(dtype)) {
             for (const int64_t inner : {1, 16, 31, 96, 128, 200, 544}) {
-                for (const int64_t columns : {1, 31, 32, 267}) {
+                for (const int64_t columns : {1, 31, 32, 267}) {  // 267: more panels than go together
                     const CodedWeight weight = make_coded(dtype, form, columns, inner, random);
                     const Operands operands{random.normals(kMost * (inner + 3)), random.normals(columns),
                                             random.normals(kMost * columns)};
