@@ -1,0 +1,36 @@
+// What quoin.h promises about the stack of the threads that call it.
+#if __has_include(<pthread.h>)
+#include <pthread.h>
+
+#include "capi/capi_test.h"
+
+namespace {
+
+using namespace quoin::test;
+
+// The largest frames are those of products of many rows, with f32 weights and with quantised ones.
+void* run_models(void* done) {
+    const RuntimeHandle runtime = one_thread();  // the caller computes
+    for (const FileBytes* const bytes : {&small_bytes(), &tiny_bytes()}) {
+        const ModelHandle model = load(runtime.get(), *bytes);
+        const std::vector<int32_t> ids(50, 1);
+        logits_of(model.get(), ids);
+    }
+    *static_cast<bool*>(done) = true;
+    return nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("a thread with 512 KiB of stack runs models") {
+    pthread_attr_t attributes;
+    REQUIRE(pthread_attr_init(&attributes) == 0);
+    REQUIRE(pthread_attr_setstacksize(&attributes, 512 << 10) == 0);
+    pthread_t thread;
+    bool done = false;
+    REQUIRE(pthread_create(&thread, &attributes, run_models, &done) == 0);
+    REQUIRE(pthread_join(thread, nullptr) == 0);
+    pthread_attr_destroy(&attributes);
+    CHECK(done);
+}
+#endif
