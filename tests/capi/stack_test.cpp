@@ -26,6 +26,8 @@ TEST_CASE("a thread with 512 KiB of stack runs models") {
     pthread_attr_t attributes;
     REQUIRE(pthread_attr_init(&attributes) == 0);
     REQUIRE(pthread_attr_setstacksize(&attributes, 512 << 10) == 0);
+    // A frame larger than the usual guard page would reach over it into somebody else's memory.
+    REQUIRE(pthread_attr_setguardsize(&attributes, 4 << 20) == 0);
     pthread_t thread;
     bool done = false;
     REQUIRE(pthread_create(&thread, &attributes, run_models, &done) == 0);
