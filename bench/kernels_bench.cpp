@@ -62,15 +62,20 @@ std::vector<std::byte> harmless_bytes(int64_t count) {
     return bytes;
 }
 
+struct alignas(64) Line {
+    std::byte bytes[64];
+};
+
 struct LinearProblem {
     std::vector<std::byte> weights;
     std::vector<std::byte> src;
     std::vector<float> dst;
+    std::vector<Line> scratch;  // one behind the other for each thread
     LinearArgs args;
 };
 
 std::unique_ptr<LinearProblem> make_linear(const KernelTable& table, DType dtype, int64_t rows, int64_t inner,
-                                           int64_t columns) {
+                                           int64_t columns, int threads = 1) {
     auto problem = std::make_unique<LinearProblem>();
     problem->weights = harmless_bytes(panel_bytes(dtype, inner) * panel_count(columns));
     problem->dst.resize(static_cast<size_t>(rows * columns));
@@ -98,6 +103,9 @@ std::unique_ptr<LinearProblem> make_linear(const KernelTable& table, DType dtype
     args.dst = problem->dst.data();
     args.dst_stride = columns;
     args.hardware_follows = hardware_follows_streams();
+    const int64_t lines = linear_scratch_bytes(dtype, rows, args.panels) / int64_t{sizeof(Line)};
+    problem->scratch.resize(static_cast<size_t>(threads * lines));
+    args.scratch = problem->scratch.data()->bytes;
     problem->args = args;
     return problem;
 }
@@ -153,7 +161,7 @@ void linear_caches(benchmark::State& state, const KernelTable& table, const Form
 void linear_memory(benchmark::State& state, const KernelTable& table, const Format& format, int64_t rows, int64_t inner,
                    int threads) {
     const int64_t panels = (int64_t{400} << 20) / panel_bytes(format.dtype, inner) / threads * threads;
-    const auto problem = make_linear(table, format.dtype, rows, inner, panels * kPanelColumns);
+    const auto problem = make_linear(table, format.dtype, rows, inner, panels * kPanelColumns, threads);
     const double bytes = static_cast<double>(problem->weights.size());
     const auto on_threads = [threads](const std::function<void(int)>& work) {
         std::vector<std::thread> team;
@@ -170,6 +178,7 @@ void linear_memory(benchmark::State& state, const KernelTable& table, const Form
                 part.columns = part.panels * kPanelColumns;
                 part.weights += t * part.panels * part.panel_stride;
                 part.dst += t * part.columns;
+                part.scratch += t * linear_scratch_bytes(format.dtype, rows, panels);
                 (table.*format.linear)(part);
             });
             return bytes;

@@ -37,7 +37,7 @@
 // Threads     const quoin_x* : any number of threads at once, as long as none uses the same object without const.
 //             quoin_x*       : one thread at a time.
 //             Functions without an object may be called by any thread. Exceptions say so. A thread that runs a model
-//             needs 512 KiB of stack.
+//             needs 128 KiB of stack.
 // Strings in  UTF-8, pointer + length in bytes; QUOIN_STRLEN as the length means: zero-terminated. They are copied.
 //             NULL with length 0 is the empty string.
 // Data out    Buffer + capacity + needed count. When the buffer is too small the count is written, nothing else, and

@@ -7,27 +7,23 @@ namespace {
 constexpr int64_t kStripColumns = kFloatTileVectors * kLanes;
 constexpr int64_t kChunkFloats = kStripColumns >= 32 ? 128 : 256;  // of a strip's weights: 16 KiB at most
 constexpr int64_t kCopyGap = 16;                                   // floats between rows: an odd number of lines
-
-struct FloatCopy {
-    static constexpr int64_t kFloats = kFloatTask.rows * (kChunkFloats + kCopyGap);
-    alignas(64) float values[kFloats];
-};
+constexpr int64_t kCopyFloats = kFloatTask.rows * (kChunkFloats + kCopyGap);
 
 // A single tile streams panels from end to end, as far as the copy has room. `unit` values of K stay together; a float
 // of the copy holds so many values.
 QUOIN_INLINE Pass float_pass(int64_t rows, int64_t unit, int64_t values_per_float) {
     const bool few = rows <= kFloatTileRows;
-    const int64_t room = few ? (FloatCopy::kFloats / rows - kCopyGap) / kChunkFloats * kChunkFloats : kChunkFloats;
+    const int64_t room = few ? (kCopyFloats / rows - kCopyGap) / kChunkFloats * kChunkFloats : kChunkFloats;
     return {room * values_per_float / unit * unit, few ? kSumFloats / (rows * kPanelColumns) : kFloatTask.panels};
 }
 
 // The chunk's rows, filled up with zeros to whole units.
-QUOIN_INLINE void take_floats(const LinearArgs& args, const std::byte* src, int64_t unit, FloatCopy& copy,
+QUOIN_INLINE void take_floats(const LinearArgs& args, const std::byte* src, int64_t unit, float* copy,
                               PanelChunk& chunk) {
     const int64_t filled = (chunk.values + unit - 1) / unit * unit;
     const int64_t stride = filled + kCopyGap;
     src += chunk.first * 4;
-    float* dst = copy.values;
+    float* dst = copy;
     for (int64_t r = 0; r < chunk.rows; ++r, src += args.src_stride, dst += stride) {
         const auto* const from = reinterpret_cast<const float*>(src);
         int64_t k = 0;
@@ -38,7 +34,7 @@ QUOIN_INLINE void take_floats(const LinearArgs& args, const std::byte* src, int6
         }
         for (; k < filled; k += kLanes) store(dst + k, zeros());
     }
-    chunk.src = reinterpret_cast<const std::byte*>(copy.values);
+    chunk.src = reinterpret_cast<const std::byte*>(copy);
     chunk.src_stride = stride * 4;
 }
 

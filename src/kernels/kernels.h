@@ -37,6 +37,7 @@ struct LinearArgs {
     Activation activation;     // all zero: none; slopes [columns]
     bool hardware_follows;     // hardware_follows_streams() of core/cpu_info.h; never decides a result
     CodeBlocks codes;          // of linear_u2, linear_u4 and linear_u8
+    std::byte* scratch;        // linear_scratch_bytes(), aligned to 64, private to the call
 };
 
 // Rows and panels that Linear goes through together: a call with many rows should have as many, or a part of them. More
@@ -47,6 +48,18 @@ struct LinearTask {
 };
 constexpr LinearTask linear_task(DType weight) {
     return activation_dtype(weight) == DType::Q8Row ? LinearTask{264, 4} : LinearTask{132, 8};
+}
+
+// What Linear makes of weights (Q8Row), or copies of f32 rows and makes of weights, at most on any instruction set.
+constexpr int64_t linear_room_bytes(DType weight) {
+    return activation_dtype(weight) == DType::Q8Row ? 28 << 10 : 160 << 10;
+}
+// Bytes of LinearArgs::scratch for so many rows and panels, and for fewer.
+constexpr int64_t linear_scratch_bytes(DType weight, int64_t rows, int64_t panels) {
+    const LinearTask most = linear_task(weight);
+    const int64_t all = rows * panels;
+    const int64_t sums = most.rows * most.panels;
+    return linear_room_bytes(weight) + (all < sums ? all : sums) * kPanelColumns * 4;
 }
 
 // Scaled dot-product attention of one key/value head, for some query rows of one sequence and the heads of its group.

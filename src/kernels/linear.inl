@@ -70,20 +70,22 @@ constexpr int64_t kSumFloats = kFloatTask.rows * kFloatTask.panels * kPanelColum
 static_assert(kIntegerTask.rows * kIntegerTask.panels * kPanelColumns == kSumFloats);
 static_assert(kFloatTask.rows % kRowStep == 0 && kIntegerTask.rows % kRowStep == 0);
 
-// Format::kTask: rows and panels at most.
+// Format::kWeight: the dtype of the weights, or another one with the same linear_task().
 // Format::pass(args, rows): of many rows a chunk of K and all panels of a task, so that no more of them than a chunk, a
 //     quarter of a megabyte, must stay in the second-level cache, whatever K is; of few whole panels, which are read
 //     from end to end.
-// Format::take(args, src, copy, chunk): sets chunk.src and src_stride for the rows, first and values of chunk; src is
+// Format::take(args, src, room, chunk): sets chunk.src and src_stride for the rows, first and values of chunk; src is
 //     value 0 of the first of the rows.
-// Format::Copy: the room that take() may need.
-// Format::multiply(args, chunk): chunk.sums += chunk.src x the chunk's weights.
+// Format::multiply(args, room, chunk): chunk.sums += chunk.src x the chunk's weights.
+// Format::Room: what they write.
 template <class Format>
 QUOIN_INLINE void linear(const LinearArgs& args) {
+    using Room = typename Format::Room;
+    static_assert(sizeof(Room) <= linear_room_bytes(Format::kWeight));
     if (args.rows == 0) return;
-    alignas(64) float sums[kSumFloats];
-    typename Format::Copy copy;
-    const int64_t height = row_block(args.rows, Format::kTask.rows);
+    auto& room = *reinterpret_cast<Room*>(args.scratch);
+    auto* const sums = reinterpret_cast<float*>(args.scratch + linear_room_bytes(Format::kWeight));
+    const int64_t height = row_block(args.rows, linear_task(Format::kWeight).rows);
     for (int64_t row = 0; row < args.rows; row += height) {
         PanelChunk chunk = {};
         chunk.rows = smaller(args.rows - row, height);
@@ -96,7 +98,7 @@ QUOIN_INLINE void linear(const LinearArgs& args) {
             for (int64_t first = 0; first < args.inner; first += pass.values) {
                 chunk.first = first;
                 chunk.values = smaller(args.inner - first, pass.values);
-                Format::take(args, args.src + row * args.src_stride, copy, chunk);
+                Format::take(args, args.src + row * args.src_stride, room, chunk);
                 const bool end = first + pass.values >= args.inner;
                 for (int64_t panel = 0; panel < panels; ++panel) {
                     const bool last = panel + 1 == panels;
@@ -104,7 +106,7 @@ QUOIN_INLINE void linear(const LinearArgs& args) {
                     chunk.sums = sums + panel * row_sums;
                     chunk.behind = last && !end ? weights : chunk.panel + args.panel_stride;
                     chunk.behind_first = !last ? first : end ? 0 : first + pass.values;
-                    Format::multiply(args, chunk);
+                    Format::multiply(args, room, chunk);
                 }
             }
             for (int64_t panel = 0; panel < panels; ++panel) {

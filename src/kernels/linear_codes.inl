@@ -210,15 +210,19 @@ QUOIN_INLINE void multiply_scaled_rows(int64_t rows, const ScaledTile& whole) {
 
 template <DType kCodes>
 struct CodePanels {
-    using Copy = FloatCopy;
-    static constexpr LinearTask kTask = kFloatTask;
+    struct Room {
+        alignas(64) float copy[kCopyFloats];
+        alignas(64) float values[kMostCodeBlock * kPanelColumns];
+        alignas(64) float scales[kMostCodeBlock / 16 * kPanelColumns];
+    };
+    static constexpr DType kWeight = kCodes;
     static QUOIN_INLINE Pass pass(const LinearArgs& args, int64_t rows) {
         return float_pass(rows, args.codes.block, 1);
     }
-    static QUOIN_INLINE void take(const LinearArgs& args, const std::byte* src, Copy& copy, PanelChunk& chunk) {
-        take_floats(args, src, args.codes.block, copy, chunk);
+    static QUOIN_INLINE void take(const LinearArgs& args, const std::byte* src, Room& room, PanelChunk& chunk) {
+        take_floats(args, src, args.codes.block, room.copy, chunk);
     }
-    static QUOIN_INLINE void multiply(const LinearArgs& args, const PanelChunk& chunk) {
+    static QUOIN_INLINE void multiply(const LinearArgs& args, Room& room, const PanelChunk& chunk) {
         constexpr int kBits = static_cast<int>(code_bits(kCodes));
         const CodePanel parts = code_panel(kCodes, args.codes, args.inner);
         const int64_t block = args.codes.block;
@@ -243,23 +247,21 @@ struct CodePanels {
             multiply_blocks_of<kBits, kFewRows>(chunk.rows, tile);
             return;
         }
-        alignas(64) float values[kMostCodeBlock * kPanelColumns];
-        alignas(64) float scales[kMostCodeBlock / 16 * kPanelColumns];
         const int64_t step = kMostCodeBlock / block;
         for (int64_t first = 0; first < blocks; first += step) {
             tile.blocks = smaller(step, blocks - first);
             if (whole) {
-                widen_blocks<kBits, true>(tile, values, scales);
+                widen_blocks<kBits, true>(tile, room.values, room.scales);
             } else {
-                widen_blocks<kBits, false>(tile, values, scales);
+                widen_blocks<kBits, false>(tile, room.values, room.scales);
             }
             ScaledTile scaled = {};
             scaled.src = tile.src;
             scaled.src_stride = tile.src_stride;
             scaled.inner = smaller(step * block, chunk.values - first * block);
             scaled.block = block;
-            scaled.values = values;
-            scaled.scales = scales;
+            scaled.values = room.values;
+            scaled.scales = room.scales;
             scaled.sums = chunk.sums;
             multiply_scaled_rows(chunk.rows, scaled);
             tile.src += step * block;

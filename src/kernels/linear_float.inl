@@ -30,9 +30,9 @@ QUOIN_INLINE void widen_strip(Bf16PairStrip, const std::byte* panel, int64_t inn
 
 // Rounded to pairs of bf16.
 template <class Vector>
-QUOIN_INLINE void take_pairs(const LinearArgs& args, const std::byte* src, FloatCopy& copy, PanelChunk& chunk) {
+QUOIN_INLINE void take_pairs(const LinearArgs& args, const std::byte* src, float* copy, PanelChunk& chunk) {
     const int64_t stride = (chunk.values + kLanes - 1) / kLanes * kLanes * 2 + kCopyGap * 4;
-    auto* dst = reinterpret_cast<std::byte*>(copy.values);
+    auto* dst = reinterpret_cast<std::byte*>(copy);
     src += chunk.first * 4;
     for (int64_t r = 0; r < chunk.rows; ++r, src += args.src_stride, dst += stride) {
         const auto* const from = reinterpret_cast<const float*>(src);
@@ -42,29 +42,32 @@ QUOIN_INLINE void take_pairs(const LinearArgs& args, const std::byte* src, Float
             store_bf16(dst + k * 2, x);
         }
     }
-    chunk.src = reinterpret_cast<const std::byte*>(copy.values);
+    chunk.src = reinterpret_cast<const std::byte*>(copy);
     chunk.src_stride = stride;
 }
 
 template <class Strip>
 struct FloatPanels {
-    using Copy = FloatCopy;
-    static constexpr LinearTask kTask = kFloatTask;
+    struct Room {
+        alignas(64) float copy[kCopyFloats];
+        alignas(64) float wide[kChunkFloats * kStripColumns];
+    };
+    static constexpr DType kWeight = DType::F32;
     static constexpr bool kPairs = __is_same(Strip, Bf16DotStrip);
     static constexpr bool kWidens = !kPairs && !(__is_same(Strip, F32Strip) && kStripColumns == kPanelColumns);
     static constexpr int64_t kValuesPerFloat = kPairs ? 2 : 1;
 
     static QUOIN_INLINE Pass pass(const LinearArgs&, int64_t rows) { return float_pass(rows, kLanes, kValuesPerFloat); }
 
-    static QUOIN_INLINE void take(const LinearArgs& args, const std::byte* src, Copy& copy, PanelChunk& chunk) {
+    static QUOIN_INLINE void take(const LinearArgs& args, const std::byte* src, Room& room, PanelChunk& chunk) {
         if constexpr (kPairs) {
-            take_pairs<Floats>(args, src, copy, chunk);
+            take_pairs<Floats>(args, src, room.copy, chunk);
         } else {
-            take_floats(args, src, kLanes, copy, chunk);
+            take_floats(args, src, kLanes, room.copy, chunk);
         }
     }
 
-    static QUOIN_INLINE void multiply(const LinearArgs&, const PanelChunk& chunk) {
+    static QUOIN_INLINE void multiply(const LinearArgs&, Room& room, const PanelChunk& chunk) {
         constexpr int64_t kStride = kPanelColumns * Strip::kColumnBytes;
         const auto bytes_to = [](int64_t k) QUOIN_LAMBDA_INLINE { return k / Strip::kValues * kStride; };
         const bool few = chunk.rows <= kFloatTileRows;
@@ -81,12 +84,11 @@ struct FloatPanels {
         if constexpr (kWidens) {
             // Widening once for all rows pays from two tiles on; a single tile widens as it goes.
             if (!few) {
-                alignas(64) float wide[kChunkFloats * kStripColumns];
                 tile.ahead_stride = kStride / Strip::kValues;
                 for (int64_t column = 0; column < kPanelColumns; column += kStripColumns) {
                     FloatTile strip = tile;
-                    widen_strip(Strip{}, tile.weights + column * Strip::kColumnBytes, tile.inner, wide);
-                    strip.weights = reinterpret_cast<const std::byte*>(wide);
+                    widen_strip(Strip{}, tile.weights + column * Strip::kColumnBytes, tile.inner, room.wide);
+                    strip.weights = reinterpret_cast<const std::byte*>(room.wide);
                     strip.weight_stride = kStripColumns * 4;
                     strip.sums += column;
                     strip.ahead += column * Strip::kColumnBytes;

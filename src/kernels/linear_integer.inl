@@ -218,13 +218,12 @@ struct IntegerPanel {
         return tile;
     }
 
-    static void multiply_tiles(const PanelChunk& chunk) {
+    static void multiply_tiles(const PanelChunk& chunk, Chunk& prepared) {
         // With few rows short pieces, and both halves of the work ask for what comes later, so that neither leaves
         // memory idle; with many rows the tiles have time enough.
         const bool few = chunk.rows <= 2 * kTileRows;
         const int64_t most = few ? kChunkParts / 2 : kChunkParts;
         const int64_t end = (chunk.first + chunk.values) / 32;
-        Chunk prepared;
         IntegerTile tile = tile_of(chunk, PrepareChunk<kType>::kOffset);
         tile.chunk = &prepared;
         for (int64_t part = chunk.first / 32; part < end; part += most) {
@@ -255,25 +254,25 @@ struct IntegerPanel {
         }
     }
 
-    struct Copy {};
-    static constexpr LinearTask kTask = kIntegerTask;
+    using Room = Chunk;
+    static constexpr DType kWeight = kType;
 
     static QUOIN_INLINE Pass pass(const LinearArgs& args, int64_t rows) {
-        return rows <= kStreamedRows ? Pass{args.inner, 1} : Pass{kChunkParts * 32, kTask.panels};
+        return rows <= kStreamedRows ? Pass{args.inner, 1} : Pass{kChunkParts * 32, kIntegerTask.panels};
     }
 
-    static QUOIN_INLINE void take(const LinearArgs& args, const std::byte* src, Copy&, PanelChunk& chunk) {
+    static QUOIN_INLINE void take(const LinearArgs& args, const std::byte* src, Room&, PanelChunk& chunk) {
         chunk.src = src + chunk.first / kActivationBlock * kActivationBlockBytes;
         chunk.src_stride = args.src_stride;
     }
 
-    static QUOIN_INLINE void multiply(const LinearArgs& args, const PanelChunk& chunk) {
+    static QUOIN_INLINE void multiply(const LinearArgs& args, Room& room, const PanelChunk& chunk) {
         if (chunk.rows <= kRegisterRows) {
             multiply_rows_of<kRegisterRows>(chunk.rows, chunk.panel, args, chunk.src, chunk.sums);
         } else if (chunk.rows <= kPackedRows) {
             if constexpr (kPackedRows != 0) multiply_packed_tiles(chunk);
         } else {
-            if constexpr (kPackedRows != INT64_MAX) multiply_tiles(chunk);
+            if constexpr (kPackedRows != INT64_MAX) multiply_tiles(chunk, room);
         }
     }
 };

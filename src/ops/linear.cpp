@@ -130,15 +130,16 @@ public:
     int64_t bytes_of_panel() const {
         return codes_.block == 0 ? panel_bytes(dtype_, inner_) : code_panel(dtype_, codes_, inner_).bytes;
     }
-    int64_t scratch_bytes() const {
-        return provider_ == Provider::Reference ? (inner_ + kPanelColumns) * int64_t{sizeof(float)} : 0;
+    int64_t scratch_bytes(int64_t rows, int64_t panels) const {
+        return provider_ == Provider::Reference ? (inner_ + kPanelColumns) * int64_t{sizeof(float)}
+                                                : linear_scratch_bytes(dtype_, rows, panels);
     }
 
     int64_t row_bytes(DType src) const {
         return src == DType::Q8Row ? activation_row_bytes(inner_) : inner_ * int64_t{sizeof(float)};
     }
 
-    LinearArgs arguments(const TensorView& src, const TensorView& weight, const Tile& part) const {
+    LinearArgs arguments(const TensorView& src, const TensorView& weight, const Tile& part, std::byte* scratch) const {
         const int64_t src_stride = row_bytes(src.dtype);
         LinearArgs args{};
         args.panel_stride = bytes_of_panel();
@@ -151,11 +152,12 @@ public:
         args.columns = std::min(part.panels * kPanelColumns, columns_ - part.panel * kPanelColumns);
         args.hardware_follows = hardware_follows_streams();
         args.codes = codes_;
+        args.scratch = scratch;
         return args;
     }
-    void run(const LinearArgs& args, std::byte* scratch) const {
+    void run(const LinearArgs& args) const {
         if (provider_ == Provider::Reference) {
-            run_reference(args, reinterpret_cast<float*>(scratch));
+            run_reference(args, reinterpret_cast<float*>(args.scratch));
         } else {
             kernels_.linear(args);
         }
@@ -205,7 +207,8 @@ public:
                                  ? std::clamp<int64_t>(kLeastTaskBytes / weight_.bytes_of_panel(), 1, panels)
                                  : task_panels(weight_.most(), rows, panels, threads);
         Work work = cut(rows, weight_.most().rows, panels, unit, threads);
-        work.scratch_bytes = weight_.scratch_bytes();
+        if (work.tasks == 0) return work;
+        work.scratch_bytes = weight_.scratch_bytes(work.grain[0], most_panels(work, rows, panels));
         return work;
     }
 
@@ -214,7 +217,7 @@ public:
         const Tile part = tile(arguments.work, task, dst.rows(), weight_.panels());
         if (part.panels == 0) return {};
         const int64_t column = part.panel * kPanelColumns;
-        LinearArgs args = weight_.arguments(arguments.inputs[0], arguments.inputs[1], part);
+        LinearArgs args = weight_.arguments(arguments.inputs[0], arguments.inputs[1], part, scratch);
         if (arguments.inputs.size() > 2 && arguments.inputs[2].data != nullptr) {
             args.bias = arguments.inputs[2].as<float>() + column;
         }
@@ -225,7 +228,7 @@ public:
         args.dst = dst.as<float>() + part.row * weight_.columns() + column;
         args.dst_stride = weight_.columns();
         args.activation = activation_;
-        weight_.run(args, scratch);
+        weight_.run(args);
         return {};
     }
 
@@ -255,8 +258,9 @@ public:
                                                   : task_panels(gate_.most(), rows, panels, threads);
         Work work = cut(rows, gate_.most().rows, panels, unit, threads);
         if (work.tasks == 0) return work;
-        const int64_t floats = work.grain[0] * most_panels(work, rows, gate_.panels()) * kPanelColumns;
-        work.scratch_bytes = 2 * floats * int64_t{sizeof(float)} + gate_.scratch_bytes();
+        const int64_t most = most_panels(work, rows, panels);
+        work.scratch_bytes = 2 * work.grain[0] * most * kPanelColumns * int64_t{sizeof(float)} +
+                             std::max(gate_.scratch_bytes(work.grain[0], most), up_.scratch_bytes(work.grain[0], most));
         return work;
     }
 
@@ -268,14 +272,14 @@ public:
         auto* const gate = reinterpret_cast<float*>(scratch);
         float* const up = gate + part.rows * stride;
         auto* const rest = reinterpret_cast<std::byte*>(up + part.rows * stride);
-        LinearArgs args = gate_.arguments(arguments.inputs[0], arguments.inputs[1], part);
+        LinearArgs args = gate_.arguments(arguments.inputs[0], arguments.inputs[1], part, rest);
         args.dst = gate;
         args.dst_stride = stride;
-        gate_.run(args, rest);
-        args = up_.arguments(arguments.inputs[0], arguments.inputs[2], part);
+        gate_.run(args);
+        args = up_.arguments(arguments.inputs[0], arguments.inputs[2], part, rest);
         args.dst = up;
         args.dst_stride = stride;
-        up_.run(args, rest);
+        up_.run(args);
         const int64_t column = part.panel * kPanelColumns;
         for (int64_t row = 0; row < part.rows; ++row) {
             float* const left = gate + row * stride;

@@ -94,9 +94,8 @@ public:
             rows = divide_up(rows, parts);
         }
         const int64_t blocks = divide_up(sizes.batch, rows);
-        const int64_t floats = scratch_floats(sizes, rows);
         return Work{.tasks = blocks * sizes.directions,
-                    .scratch_bytes = floats * int64_t{sizeof(float)},
+                    .scratch_bytes = product_bytes(sizes, rows) + room_floats(sizes, rows) * int64_t{sizeof(float)},
                     .grain = {rows, blocks, 1}};
     }
 
@@ -116,13 +115,9 @@ public:
         }
         const Direction& direction = directions_[static_cast<size_t>(index)];
         const int64_t width = settings_.gates * sizes.hidden;
-        auto* const h = reinterpret_cast<float*>(scratch);
-        float* const c = h + rows * sizes.hidden;
-        float* const spare = c + rows * sizes.hidden;      // [rows][hidden]
-        float* const gates = spare + rows * sizes.hidden;  // [rows][width]
-        float* const projected = gates + rows * width;     // [steps of a block][rows][width]
-        load_state(arguments, kInitialH, sizes, index, first, rows, h);
-        load_state(arguments, kInitialC, sizes, index, first, rows, c);
+        const Room room(scratch + product_bytes(sizes, grain), scratch, rows, sizes.hidden, width);
+        load_state(arguments, kInitialH, sizes, index, first, rows, room.h);
+        load_state(arguments, kInitialC, sizes, index, first, rows, room.c);
         const float* const peepholes = given(arguments, kPeepholes)
                                            ? arguments.inputs[kPeepholes].as<float>() + index * 3 * sizes.hidden
                                            : nullptr;
@@ -132,20 +127,19 @@ public:
         for (int64_t done = 0; done < length; done += block) {
             const int64_t count = std::min(block, length - done);
             const int64_t begin = reversed ? length - done - count : done;
-            project(arguments, sizes, direction, begin, count, first, rows, projected);
+            project(arguments, sizes, direction, begin, count, first, rows, room);
             for (int64_t each = 0; each < count; ++each) {
                 const int64_t offset = reversed ? count - 1 - each : each;
-                const float* const inputs = projected + offset * rows * width;
+                const float* const inputs = room.projected + offset * rows * width;
                 switch (settings_.op) {
-                    case Op::GRU: gru(direction, index, sizes.hidden, rows, inputs, gates, spare, h); break;
-                    case Op::LSTM:
-                        lstm(direction, index, sizes.hidden, rows, inputs, peepholes, gates, spare, h, c);
-                        break;
-                    default: rnn(direction, index, sizes.hidden, rows, inputs, gates, h); break;
+                    case Op::GRU: gru(direction, index, sizes.hidden, rows, inputs, room); break;
+                    case Op::LSTM: lstm(direction, index, sizes.hidden, rows, inputs, peepholes, room); break;
+                    default: rnn(direction, index, sizes.hidden, rows, inputs, room); break;
                 }
                 if (y == nullptr) continue;
                 for (int64_t row = 0; row < rows; ++row) {
-                    std::copy_n(h + row * sizes.hidden, sizes.hidden, y + sizes.y(begin + offset, index, first + row));
+                    std::copy_n(room.h + row * sizes.hidden, sizes.hidden,
+                                y + sizes.y(begin + offset, index, first + row));
                 }
             }
         }
@@ -154,8 +148,8 @@ public:
                 std::fill_n(y + sizes.y(step, index, first + row), sizes.hidden, 0.0F);
             }
         }
-        store_state(output(arguments, 1), sizes, index, first, rows, h);
-        store_state(output(arguments, 2), sizes, index, first, rows, c);
+        store_state(output(arguments, 1), sizes, index, first, rows, room.h);
+        store_state(output(arguments, 2), sizes, index, first, rows, room.c);
         return {};
     }
 
@@ -171,7 +165,28 @@ private:
     RecurrentSizes sizes_of(const Arguments& arguments) const {
         return {arguments.inputs[kX].shape, arguments.inputs[kR].shape, settings_.batch_first};
     }
-    int64_t scratch_floats(const RecurrentSizes& sizes, int64_t rows) const {
+    // Scratch of a task over so many sequences, its products' first.
+    struct Room {
+        Room(std::byte* floats, std::byte* product_scratch, int64_t rows, int64_t hidden, int64_t width)
+            : products(product_scratch),
+              h(reinterpret_cast<float*>(floats)),
+              c(h + rows * hidden),
+              spare(c + rows * hidden),
+              gates(spare + rows * hidden),
+              projected(gates + rows * width) {}
+
+        std::byte* products;  // LinearArgs::scratch
+        float* h;             // [rows][hidden], like c and spare
+        float* c;
+        float* spare;
+        float* gates;      // [rows][width]
+        float* projected;  // [steps of a block][rows][width]
+    };
+    int64_t product_bytes(const RecurrentSizes& sizes, int64_t rows) const {
+        return linear_scratch_bytes(DType::F32, std::max(rows, kProjectedRows),
+                                    panel_count(settings_.gates * sizes.hidden));
+    }
+    int64_t room_floats(const RecurrentSizes& sizes, int64_t rows) const {
         const int64_t width = settings_.gates * sizes.hidden;
         const int64_t steps = std::clamp<int64_t>(sizes.steps, 1, std::max<int64_t>(1, kProjectedRows / rows));
         return rows * (3 * sizes.hidden + width) + steps * rows * width;
@@ -188,8 +203,9 @@ private:
     }
 
     // dst[rows][columns] = src x matrix^T + bias + residual.
-    void multiply(const Packed& matrix, const float* src, int64_t src_stride, int64_t rows, const float* bias,
-                  const float* residual, int64_t residual_stride, float* dst, int64_t dst_stride) const {
+    void multiply(const Room& room, const Packed& matrix, const float* src, int64_t src_stride, int64_t rows,
+                  const float* bias, const float* residual, int64_t residual_stride, float* dst,
+                  int64_t dst_stride) const {
         LinearArgs args{};
         args.weights = weights_.data() + matrix.offset;
         args.panel_stride = matrix.stride();
@@ -204,25 +220,26 @@ private:
         args.residual_stride = residual_stride;
         args.dst = dst;
         args.dst_stride = dst_stride;
+        args.scratch = room.products;
         kernels_.linear_f32(args);
     }
 
     // Projections of `count` steps from `begin` on of these sequences: dst[count][rows][gates * hidden].
     void project(const Arguments& arguments, const RecurrentSizes& sizes, const Direction& direction, int64_t begin,
-                 int64_t count, int64_t first, int64_t rows, float* dst) const {
+                 int64_t count, int64_t first, int64_t rows, const Room& room) const {
         const float* const x = arguments.inputs[kX].as<float>() + begin * sizes.x_step() + first * sizes.x_row();
         const int64_t width = direction.input.columns;
         const float* const bias = direction.bias.data();
         if (rows == 1 || count > rows) {
             for (int64_t row = 0; row < rows; ++row) {
-                multiply(direction.input, x + row * sizes.x_row(), sizes.x_step(), count, bias, nullptr, 0,
-                         dst + row * width, rows * width);
+                multiply(room, direction.input, x + row * sizes.x_row(), sizes.x_step(), count, bias, nullptr, 0,
+                         room.projected + row * width, rows * width);
             }
             return;
         }
         for (int64_t step = 0; step < count; ++step) {
-            multiply(direction.input, x + step * sizes.x_step(), sizes.x_row(), rows, bias, nullptr, 0,
-                     dst + step * rows * width, width);
+            multiply(room, direction.input, x + step * sizes.x_step(), sizes.x_row(), rows, bias, nullptr, 0,
+                     room.projected + step * rows * width, width);
         }
     }
 
@@ -262,18 +279,20 @@ private:
         for (int64_t index = 0; index < count; ++index) values[index] = apply(activation, values[index]);
     }
 
-    void rnn(const Direction& direction, int64_t index, int64_t hidden, int64_t rows, const float* inputs, float* gates,
-             float* h) const {
-        multiply(direction.recurrence, h, hidden, rows, nullptr, inputs, hidden, gates, hidden);
-        activate(index, 0, gates, rows * hidden);
-        std::copy_n(gates, rows * hidden, h);
+    void rnn(const Direction& direction, int64_t index, int64_t hidden, int64_t rows, const float* inputs,
+             const Room& room) const {
+        multiply(room, direction.recurrence, room.h, hidden, rows, nullptr, inputs, hidden, room.gates, hidden);
+        activate(index, 0, room.gates, rows * hidden);
+        std::copy_n(room.gates, rows * hidden, room.h);
     }
 
-    void gru(const Direction& direction, int64_t index, int64_t hidden, int64_t rows, const float* inputs, float* gates,
-             float* spare, float* h) const {
+    void gru(const Direction& direction, int64_t index, int64_t hidden, int64_t rows, const float* inputs,
+             const Room& room) const {
+        float* const h = room.h;
+        float* const gates = room.gates;
         const int64_t width = 3 * hidden;
         if (settings_.linear_before_reset) {
-            multiply(direction.recurrence, h, hidden, rows, direction.late_bias.data(), nullptr, 0, gates, width);
+            multiply(room, direction.recurrence, h, hidden, rows, direction.late_bias.data(), nullptr, 0, gates, width);
             for (int64_t row = 0; row < rows; ++row) {
                 float* const gate = gates + row * width;
                 const float* const input = inputs + row * width;
@@ -284,13 +303,13 @@ private:
                 }
             }
         } else {
-            multiply(direction.recurrence, h, hidden, rows, nullptr, inputs, width, gates, width);
+            multiply(room, direction.recurrence, h, hidden, rows, nullptr, inputs, width, gates, width);
             for (int64_t row = 0; row < rows; ++row) {
                 activate(index, 0, gates + row * width, 2 * hidden);
-                kernels_.multiply(gates + row * width + hidden, h + row * hidden, hidden, spare + row * hidden);
+                kernels_.multiply(gates + row * width + hidden, h + row * hidden, hidden, room.spare + row * hidden);
             }
-            multiply(direction.candidate, spare, hidden, rows, nullptr, inputs + 2 * hidden, width, gates + 2 * hidden,
-                     width);
+            multiply(room, direction.candidate, room.spare, hidden, rows, nullptr, inputs + 2 * hidden, width,
+                     gates + 2 * hidden, width);
         }
         for (int64_t row = 0; row < rows; ++row) {
             float* const update = gates + row * width;
@@ -304,16 +323,18 @@ private:
     }
 
     void lstm(const Direction& direction, int64_t index, int64_t hidden, int64_t rows, const float* inputs,
-              const float* peepholes, float* gates, float* spare, float* h, float* c) const {
+              const float* peepholes, const Room& room) const {
+        float* const h = room.h;
+        float* const gates = room.gates;
         const int64_t width = 4 * hidden;
-        multiply(direction.recurrence, h, hidden, rows, nullptr, inputs, width, gates, width);
+        multiply(room, direction.recurrence, h, hidden, rows, nullptr, inputs, width, gates, width);
         for (int64_t row = 0; row < rows; ++row) {
             float* const input = gates + row * width;
             float* const output = input + hidden;
             float* const forget = output + hidden;
             float* const candidate = forget + hidden;
-            float* const cell = c + row * hidden;
-            float* const squashed = spare + row * hidden;
+            float* const cell = room.c + row * hidden;
+            float* const squashed = room.spare + row * hidden;
             if (peepholes != nullptr) {
                 for (int64_t unit = 0; unit < hidden; ++unit) {
                     input[unit] += peepholes[unit] * cell[unit];

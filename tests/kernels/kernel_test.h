@@ -54,7 +54,7 @@ private:
     std::uint_fast32_t word_ = 0;
 };
 
-// A copy whose end is the end of what may be read: a kernel that reads on dies, with or without sanitizers, which do
+// A copy whose end is the end of what may be touched: a kernel that goes on dies, with or without sanitizers, which do
 // not watch kernels unless QUOIN_SANITIZE_KERNELS asks for it.
 class GuardedBytes {
 public:
@@ -73,6 +73,7 @@ public:
     GuardedBytes& operator=(const GuardedBytes&) = delete;
     ~GuardedBytes() { munmap(pages_, mapped_); }
     const std::byte* data() const { return data_; }
+    std::byte* data() { return data_; }
 
 private:
     void* pages_ = nullptr;
@@ -138,6 +139,13 @@ inline WeightKernels weight_kernels(const KernelTable& t, DType dtype) {
 #undef QUOIN_BLOCK_FORMAT
         default: return {};
     }
+}
+// With scratch of exactly the promised size, full of NaN.
+inline void run_linear(void (*linear)(const LinearArgs&), DType weight, LinearArgs args) {
+    const int64_t bytes = linear_scratch_bytes(weight, args.rows, args.panels);
+    GuardedBytes scratch(std::vector<std::byte>(static_cast<size_t>(bytes), std::byte{0xFF}));
+    args.scratch = scratch.data();
+    linear(args);
 }
 inline constexpr DType kWeightDTypes[] = {
     DType::F32,

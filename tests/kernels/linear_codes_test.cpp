@@ -90,7 +90,7 @@ std::vector<float> run(const KernelTable& table, const CodedWeight& weight, cons
     const auto kernel = weight.dtype == DType::U2   ? table.linear_u2
                         : weight.dtype == DType::U4 ? table.linear_u4
                                                     : table.linear_u8;
-    kernel(args);
+    run_linear(kernel, weight.dtype, args);
     return dst;
 }
 

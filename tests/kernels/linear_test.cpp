@@ -85,7 +85,7 @@ std::vector<float> run(const KernelTable& table, const Weight& weight, const std
     args.dst = dst.data();
     args.dst_stride = n;
     args.hardware_follows = first_row % 2 != 0;  // never decides a result
-    weight_kernels(table, weight.dtype).linear(args);
+    run_linear(weight_kernels(table, weight.dtype).linear, weight.dtype, args);
     return dst;
 }
 
@@ -217,7 +217,7 @@ TEST_CASE("the panels of a weight may be shared out among calls", "[kernels]") {
                     args.inner = inner;
                     args.dst = parts.data() + p * 32;
                     args.dst_stride = kColumns;
-                    weight_kernels(kernels(isa), dtype).linear(args);
+                    run_linear(weight_kernels(kernels(isa), dtype).linear, dtype, args);
                 }
                 CHECK(same_bits(parts, whole));
             }
