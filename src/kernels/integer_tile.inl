@@ -27,7 +27,12 @@ struct Chunk {
     alignas(64) std::byte bytes[kChunkParts * kPartBytes];
     alignas(64) float scales[kChunkParts * 2 * kPanelColumns];
     alignas(64) float minima[kChunkParts * 2 * kPanelColumns];
+    alignas(64) int32_t lacking[kChunkParts * 2 * kPanelColumns];  // what sums over SplitBytes begin with
 };
+
+// Vectors that a group of prepared weights takes for each vector of columns.
+template <Bytes kBytes>
+constexpr int kPlanes = kSplitsSigns&& kBytes == Bytes::Signed ? 2 : 1;
 
 struct IntegerTile {
     const Chunk* chunk;       // for tiles of prepared weights
@@ -88,15 +93,26 @@ public:
     using Kind = TileKind;
     static constexpr int kOffset = kAnyBytesOffset;
     static constexpr bool kPaired = kHasPairDot;  // groups 2n and 2n + 1 lie as steps of PairDot take them
+    static constexpr bool kSplit = kPlanes<Kind::kBytes> == 2;
 
     explicit PreparedWeights(const IntegerTile& tile)
         : bytes_(tile.chunk->bytes + tile.column * 4),
           scales_(tile.chunk->scales + tile.column),
-          minima_(tile.chunk->minima + tile.column) {}
+          minima_(tile.chunk->minima + tile.column),
+          lacking_(tile.chunk->lacking + tile.column) {}
 
     template <int kGroup>
-    QUOIN_INLINE Ints group(int v) const {
-        return load_ints(bytes_ + kGroup * kRowBytes + v * kVectorBytes);
+    QUOIN_INLINE auto group(int v) const {
+        const std::byte* const at = bytes_ + kGroup * kPlanes<Kind::kBytes> * kRowBytes + v * kVectorBytes;
+        if constexpr (kSplit) {
+            return SplitBytes<Kind::kBytes>::load(at, at + kRowBytes);
+        } else {
+            return load_ints(at);
+        }
+    }
+    template <int kRun>
+    QUOIN_INLINE Ints lacking(int v) const {
+        return load_ints(reinterpret_cast<const std::byte*>(lacking_ + kRun * kPanelColumns + v * kLanes));
     }
     template <int kRun>
     QUOIN_INLINE void scales(int v, Floats& scale, Floats& minimum) const {
@@ -104,15 +120,17 @@ public:
         minimum = Kind::kMinimum ? load(minima_ + kRun * kPanelColumns + v * kLanes) : zeros();
     }
     QUOIN_INLINE void next() {
-        bytes_ += kPartBytes;
+        bytes_ += kPlanes<Kind::kBytes> * kPartBytes;
         scales_ += Kind::kRuns * kPanelColumns;
         minima_ += Kind::kRuns * kPanelColumns;
+        lacking_ += Kind::kRuns * kPanelColumns;
     }
 
 private:
     const std::byte* bytes_;
     const float* scales_;
     const float* minima_;
+    const int32_t* lacking_;
 };
 
 // ... or codes as they lie in the panel, for few rows: once more for every tile costs less than a detour over the
@@ -123,6 +141,7 @@ public:
     using Kind = TileKindOf<kType, Prepare>;
     static constexpr int kOffset = Prepare::kOffset;
     static constexpr bool kPaired = false;
+    static constexpr bool kSplit = false;
 
     explicit PackedWeights(const IntegerTile& tile) : block_(tile.blocks), column_(tile.column) {}
 
@@ -172,12 +191,16 @@ template <int R, int V, class Weights>
                 Dot dot[R][V];
                 for (int r = 0; r < R; ++r) {
                     for (int v = 0; v < V; ++v) {
-                        begin_dot<Weights::kOffset>(dot[r][v], offset_of<kRuns>(group + r * stride, part, run));
+                        if constexpr (Weights::kSplit) {
+                            dot[r][v].begin(weights.template lacking<run>(v));
+                        } else {
+                            begin_dot<Weights::kOffset>(dot[r][v], offset_of<kRuns>(group + r * stride, part, run));
+                        }
                     }
                 }
                 for_constant<kGroups / kRuns>([&](auto step) QUOIN_LAMBDA_INLINE {
                     constexpr int kGroup = run * (kGroups / kRuns) + step;
-                    Ints w[V];
+                    decltype(weights.template group<kGroup>(0)) w[V];
                     for (int v = 0; v < V; ++v) w[v] = weights.template group<kGroup>(v);
                     for (int r = 0; r < R; ++r) {
                         const Ints a = broadcast_quad(group + r * stride + part * 32 + 4 * kGroup);

@@ -22,6 +22,9 @@ enum class Bytes { Any, UpTo15, UpTo31, UpTo63, UpTo127, Signed };
 // Products of two rows with two columns at once; defined where kHasPairDot, for pair_tile.inl.
 template <Bytes>
 struct PairDot;
+// Signed bytes taken apart; defined where kSplitsSigns, for integer_tile.inl.
+template <Bytes>
+struct SplitBytes;
 
 }  // namespace
 }  // namespace quoin
@@ -62,6 +65,8 @@ QUOIN_INLINE void for_constant(Body body) {
 
 constexpr bool kDotsAnyBytes = kWideBytes == Bytes::Any;
 constexpr bool kHasPairDot = kThisIsa == Isa::I8mm;
+// Whether signed bytes that many rows meet are taken apart first (SplitBytes).
+constexpr bool kSplitsSigns = kThisIsa == Isa::Avx2;
 
 // Vectors that make one row of a panel, and bytes of a vector.
 constexpr int kPanelVectors = static_cast<int>(kPanelColumns / kLanes);

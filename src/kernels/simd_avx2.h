@@ -263,6 +263,31 @@ QUOIN_INLINE Ints shift_right_by(Ints x, int bits) {
 }
 constexpr Bytes kWideBytes = Bytes::Signed;
 constexpr int kAnyBytesOffset = 0;
+
+// Signed weights for many rows. a ^ sign is -a - 1 beside a negative weight, so the sum of magnitude x (a ^ sign) lacks
+// the magnitudes of all negative weights, whatever the activations are, and may begin with them. vpsignb, which would
+// leave nothing lacking, shares the two ports of the multiplications; vpxor has four.
+template <>
+struct SplitBytes<Bytes::Signed> {
+    Ints magnitudes;  // 0..128
+    Ints signs;       // -1 where the weight is negative, else 0
+
+    static QUOIN_INLINE SplitBytes split(Ints weights) {
+        return {_mm256_abs_epi8(weights), _mm256_cmpgt_epi8(_mm256_setzero_si256(), weights)};
+    }
+    static QUOIN_INLINE SplitBytes load(const std::byte* magnitudes, const std::byte* signs) {
+        SplitBytes x = {load_ints(magnitudes), load_ints(signs)};
+        asm("" : "+x"(x.signs));  // once for all rows, not from memory for each
+        return x;
+    }
+    // words + the magnitudes of negative weights, in 16-bit lanes of two neighbours; and what these come to in a lane.
+    QUOIN_INLINE Ints add_negative(Ints words) const {
+        const Ints pairs = _mm256_maddubs_epi16(_mm256_and_si256(magnitudes, signs), _mm256_set1_epi8(1));
+        return _mm256_add_epi16(words, pairs);
+    }
+    static QUOIN_INLINE Ints lanes(Ints words) { return _mm256_madd_epi16(words, _mm256_set1_epi16(1)); }
+};
+
 template <Bytes kBytes, bool kOffset>
 struct ByteDot {
     // Steps whose pairs of products stay below 32768 together.
@@ -274,6 +299,13 @@ struct ByteDot {
     Ints sum;
 
     QUOIN_INLINE void begin(const std::byte*) { pairs = sum = broadcast_int(0); }
+    // With negative magnitudes.
+    QUOIN_INLINE void begin(Ints lacking) { sum = lacking; }
+    template <int kStep, int kSteps>
+    QUOIN_INLINE void step(const SplitBytes<Bytes::Signed>& weights, Ints activations) {
+        const Ints products = _mm256_maddubs_epi16(weights.magnitudes, xor_ints(activations, weights.signs));
+        sum = in_order(add_ints(sum, add_pairs(products)));
+    }
     template <int kStep, int kSteps>
     QUOIN_INLINE void step(Ints weights, Ints activations) {
         const Ints products = multiply(weights, activations);
