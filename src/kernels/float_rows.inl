@@ -6,7 +6,9 @@ namespace {
 
 constexpr int64_t kStripColumns = kFloatTileVectors * kLanes;
 constexpr int64_t kChunkFloats = kStripColumns >= 32 ? 128 : 256;  // of a strip's weights: 16 KiB at most
-constexpr int64_t kCopyGap = 16;                                   // floats between rows: an odd number of lines
+// Rows that are asked for before they are copied: each lies in other pages, where the hardware must start anew.
+constexpr int64_t kCopiedAhead = 2;
+constexpr int64_t kCopyGap = 16;  // floats between rows: an odd number of lines
 constexpr int64_t kCopyFloats = kFloatTask.rows * (kChunkFloats + kCopyGap);
 
 // A single tile streams panels from end to end, as far as the copy has room. `unit` values of K stay together; a float
@@ -26,6 +28,10 @@ QUOIN_INLINE void take_floats(const LinearArgs& args, const std::byte* src, int6
     float* dst = copy;
     for (int64_t r = 0; r < chunk.rows; ++r, src += args.src_stride, dst += stride) {
         const auto* const from = reinterpret_cast<const float*>(src);
+        if (r + kCopiedAhead < chunk.rows) {
+            const std::byte* const later = src + kCopiedAhead * args.src_stride;
+            for (int64_t byte = 0; byte < chunk.values * 4; byte += 64) __builtin_prefetch(later + byte);
+        }
         int64_t k = 0;
         for (; k + kLanes <= chunk.values; k += kLanes) store(dst + k, load(from + k));
         if (k < chunk.values) {
