@@ -122,7 +122,7 @@ public:
                                            ? arguments.inputs[kPeepholes].as<float>() + index * 3 * sizes.hidden
                                            : nullptr;
         float* const y = output(arguments, 0);
-        const int64_t block = std::max<int64_t>(1, kProjectedRows / rows);
+        const int64_t block = std::max<int64_t>(1, kProjectedRows / grain);  // as planned, in a shorter last task, too
         const bool reversed = settings_.reversed(index);
         for (int64_t done = 0; done < length; done += block) {
             const int64_t count = std::min(block, length - done);

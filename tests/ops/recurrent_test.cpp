@@ -238,6 +238,9 @@ TEST_CASE("many steps and many sequences are shared out without a change of resu
     problem.batch = 40;
     problem.hidden = 33;
     check(Op::LSTM, problem, 51);
+    problem.hidden = 96;
+    problem.batch = 65;  // the second share is shorter, by just so much that one step more would fit into a block
+    check(Op::LSTM, problem, 52);
 }
 
 TEST_CASE("recurrent weights and lengths that do not fit are refused") {
