@@ -19,7 +19,7 @@ using PrepareChunk = Prepare<kType, false>;
 template <DType kType>
 using PrepareNow = Prepare<kType, true>;
 
-// Runs of 32 prepared in the first-level cache: 16 KiB of bytes and their scales.
+// Runs of 32 prepared in the first-level cache, 16 KiB of bytes and their scales; half as many of SplitBytes.
 constexpr int64_t kChunkParts = 16;
 constexpr int64_t kPartBytes = 32 * kPanelColumns;
 
@@ -27,7 +27,7 @@ struct Chunk {
     alignas(64) std::byte bytes[kChunkParts * kPartBytes];
     alignas(64) float scales[kChunkParts * 2 * kPanelColumns];
     alignas(64) float minima[kChunkParts * 2 * kPanelColumns];
-    alignas(64) int32_t lacking[kChunkParts * 2 * kPanelColumns];  // what sums over SplitBytes begin with
+    alignas(64) int32_t lacking[kChunkParts * kPanelColumns];  // what sums over SplitBytes begin with
 };
 
 // Vectors that a group of prepared weights takes for each vector of columns.
@@ -110,9 +110,8 @@ public:
             return load_ints(at);
         }
     }
-    template <int kRun>
     QUOIN_INLINE Ints lacking(int v) const {
-        return load_ints(reinterpret_cast<const std::byte*>(lacking_ + kRun * kPanelColumns + v * kLanes));
+        return load_ints(reinterpret_cast<const std::byte*>(lacking_ + v * kLanes));
     }
     template <int kRun>
     QUOIN_INLINE void scales(int v, Floats& scale, Floats& minimum) const {
@@ -123,7 +122,7 @@ public:
         bytes_ += kPlanes<Kind::kBytes> * kPartBytes;
         scales_ += Kind::kRuns * kPanelColumns;
         minima_ += Kind::kRuns * kPanelColumns;
-        lacking_ += Kind::kRuns * kPanelColumns;
+        lacking_ += kPanelColumns;
     }
 
 private:
@@ -192,7 +191,7 @@ template <int R, int V, class Weights>
                 for (int r = 0; r < R; ++r) {
                     for (int v = 0; v < V; ++v) {
                         if constexpr (Weights::kSplit) {
-                            dot[r][v].begin(weights.template lacking<run>(v));
+                            dot[r][v].begin(weights.lacking(v));
                         } else {
                             begin_dot<Weights::kOffset>(dot[r][v], offset_of<kRuns>(group + r * stride, part, run));
                         }

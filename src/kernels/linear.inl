@@ -70,7 +70,7 @@ constexpr int64_t kSumFloats = kFloatTask.rows * kFloatTask.panels * kPanelColum
 static_assert(kIntegerTask.rows * kIntegerTask.panels * kPanelColumns == kSumFloats);
 static_assert(kFloatTask.rows % kRowStep == 0 && kIntegerTask.rows % kRowStep == 0);
 
-// Format::kWeight: the dtype of the weights, or another one with the same linear_task().
+// Format::kWeight: the dtype of the weights, or another one with the same linear_task() and linear_room_bytes().
 // Format::pass(args, rows): of many rows a chunk of K and all panels of a task, so that no more of them than a chunk, a
 //     quarter of a megabyte, must stay in the second-level cache, whatever K is; of few whole panels, which are read
 //     from end to end.

@@ -79,14 +79,14 @@ struct IntegerPanel {
                                 store_ints(to, Pair::high_columns(before, w));
                             } else if constexpr (kGroupPlanes == 2) {
                                 using Split = SplitBytes<PrepareChunk<kType>::kBytes>;
-                                constexpr int kRunGroups = kGroups / Reader::kRuns;
+                                static_assert(Reader::kRuns == 1);
                                 const Split split = Split::split(w);
                                 store_ints(to, split.magnitudes);
                                 store_ints(to + kRowBytes, split.signs);
-                                before = split.add_negative(group % kRunGroups == 0 ? broadcast_int(0) : before);
-                                if constexpr (group % kRunGroups == kRunGroups - 1) {
-                                    int32_t* const sums = lacking + group / kRunGroups * kPanelColumns + v * kLanes;
-                                    store_ints(reinterpret_cast<std::byte*>(sums), Split::lanes(before));
+                                before = split.add_negative(before);
+                                if constexpr (group == kGroups - 1) {
+                                    store_ints(reinterpret_cast<std::byte*>(lacking + v * kLanes),
+                                               Split::lanes(before));
                                 }
                             } else {
                                 store_ints(to, w);
@@ -103,7 +103,7 @@ struct IntegerPanel {
                 bytes += kGroupPlanes * kPartBytes;
                 scales += Reader::kRuns * kPanelColumns;
                 minima += Reader::kRuns * kPanelColumns;
-                lacking += Reader::kRuns * kPanelColumns;
+                lacking += kPanelColumns;
             }
         }
     }
@@ -137,7 +137,7 @@ struct IntegerPanel {
             }
             // Vectors side by side as far as there are registers: one after the other they would pass over every line
             // two or four times, which the prefetchers do not follow (q8_0 on Zen 3: 0.69 of the bandwidth, now 0.95).
-            constexpr int kBeside = kManyRegisters ? V : R > 1 ? 1 : kPlainCodes ? V : 2;
+            constexpr int kBeside = kManyRegisters ? V : R > 1 || kLanes != 8 ? 1 : kPlainCodes ? V : 2;
             for (int first = 0; first < V; first += kBeside) {
                 Dot dot[R][kBeside][kRuns];
                 for (int r = 0; r < R; ++r) {
@@ -225,7 +225,7 @@ struct IntegerPanel {
     // What comes behind a piece of a streamed panel, or behind the chunk of all panels.
     static QUOIN_INLINE const std::byte* behind(const PanelChunk& chunk, int64_t part, int64_t ahead) {
         return chunk.rows <= kStreamedRows ? block_at(chunk.panel, part) + ahead
-                                           : block_at(chunk.behind, chunk.behind_first / 32);
+                                           : block_at(chunk.behind, chunk.behind_first / 32 + part - chunk.first / 32);
     }
 
     static QUOIN_INLINE IntegerTile tile_of(const PanelChunk& chunk, int offset) {
