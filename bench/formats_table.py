@@ -3,13 +3,14 @@
 
     bench/formats_table.py --source F16.gguf [--quoin build/release/bin/quoin] [--types q4_0,q8_0,...]
                            [--tables formats,avx2,long,situations] [--isa NAME]
-                           [--peer NAME=LLAMA_BENCH ...] [--threads 2] [--rounds 3] [--json FILE]
+                           [--peer NAME=LLAMA_BENCH ...] [--avx2-peer NAME=LLAMA_BENCH ...] [--threads 2]
+                           [--rounds 3] [--json FILE]
 
 Four tables, each file quantised from the source (f16, bf16 or f32 weights) into a temporary one and deleted:
 
 formats     Prompt and generation in every format, measured in alternation with the peers (programs that take the
             arguments of llama.cpp's llama-bench).
-avx2        The same with the instruction set capped, without peers.
+avx2        The same with the instruction set capped, beside peers that were built for AVX2.
 long        q4_0 with a prompt of 4,096 tokens and generation after it, for each kind of cache.
 situations  q4_0 in quoin_situations: loading, steps of a few rows, 16 sequences, two models, idleness.
 
@@ -50,7 +51,7 @@ GOALS = {
 }
 
 # Of the limits, with the instruction set capped at AVX2: 0.60 of what vpmaddubsw can do.
-GOAL_AVX2 = 0.60
+GOALS_AVX2 = (0.60, 0.0)
 # After 4,096 tokens.
 GOALS_LONG = (0.55, 0.85)
 CACHES = ("f16", "bf16", "q8_0", "q4_0")
@@ -120,26 +121,26 @@ def quantised(arguments, folder, kind):
     return model
 
 
-def print_formats(arguments, peers, everything):
+def print_formats(arguments, title, options, goals_of, peers, samples_of):
     columns = ["format", "prompt t/s", "of limit", "generation t/s", "of limit"]
     for name in peers:
         columns += [f"{name} prompt", "ratio", f"{name} generation", "ratio"]
-    table = Table(f"Prompt of {arguments.prompt} tokens and generation", columns)
+    table = Table(title, columns)
     for kind in arguments.types.split(","):
-        goals = GOALS.get(kind, (0.0, 0.0))
+        goals = goals_of.get(kind, (0.0, 0.0))
         samples = []
         peer_samples = {name: [] for name in peers}
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             model = quantised(arguments, folder, kind)
             for _ in range(arguments.rounds):
-                samples.append(measure_quoin(arguments, model))
+                samples.append(measure_quoin(arguments, model, *options))
                 for name, program in peers.items():
                     try:
                         peer_samples[name].append(measure_peer(arguments, program, model))
                     except (RuntimeError, json.JSONDecodeError) as problem:
                         print(f"{name}, {kind}: {str(problem).splitlines()[-1]}", file=sys.stderr)
         ours = medians(samples)
-        everything["formats"][kind] = {"quoin": samples, "peers": peer_samples}
+        samples_of[kind] = {"quoin": samples, "peers": peer_samples}
         cells = [kind]
         for phase, goal, digits in (("prompt", goals[0], 0), ("generation", goals[1], 1)):
             cells += [f"{ours[phase]:.{digits}f}", table.judge(ours[f"{phase}_fraction"], goal)]
@@ -152,21 +153,8 @@ def print_formats(arguments, peers, everything):
                 cells += [f"{theirs[phase]:.{digits}f}", f"{ours[phase] / theirs[phase]:.2f}"]
         table.row(*cells)
     for name in peers:
-        versions = {s["version"] for kind in everything["formats"].values() for s in kind["peers"][name]}
+        versions = {s["version"] for kind in samples_of.values() for s in kind["peers"][name]}
         print(f"\n{name}: {', '.join(sorted(versions))}")
-
-
-def print_avx2(arguments, everything):
-    table = Table("With AVX2 only", ["format", "prompt t/s", "of limit", "generation t/s", "of limit"])
-    for kind in arguments.types.split(","):
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-            model = quantised(arguments, folder, kind)
-            samples = [measure_quoin(arguments, model, "--isa", "avx2") for _ in range(arguments.rounds)]
-        everything["avx2"][kind] = samples
-        ours = medians(samples)
-        goal = GOAL_AVX2 if kind in GOALS else 0.0
-        table.row(kind, f"{ours['prompt']:.0f}", table.judge(ours["prompt_fraction"], goal),
-                  f"{ours['generation']:.1f}", f"{ours['generation_fraction']:.2f}")
 
 
 def print_long(arguments, model, everything):
@@ -234,6 +222,7 @@ def main():
     parser.add_argument("--tables", default="formats,avx2,long,situations")
     parser.add_argument("--types", default=",".join(GOALS))
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PROGRAM")
+    parser.add_argument("--avx2-peer", action="append", default=[], metavar="NAME=PROGRAM")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prompt", type=int, default=256)
@@ -241,17 +230,20 @@ def main():
     parser.add_argument("--folder", help="for the temporary files")
     parser.add_argument("--json", help="also write all samples to this file")
     arguments = parser.parse_args()
-    peers = dict(peer.split("=", 1) for peer in arguments.peer)
     tables = arguments.tables.split(",")
     if arguments.quoin_option and "situations" in tables:
         parser.error("quoin_situations takes no --quoin-option: leave situations out of --tables, "
                      "and name an instruction set with --isa")
 
     everything = {"formats": {}, "avx2": {}}
-    if "formats" in tables:
-        print_formats(arguments, peers, everything)
-    if "avx2" in tables:
-        print_avx2(arguments, everything)
+    title = f"Prompt of {arguments.prompt} tokens and generation"
+    for name, addition, options, goals, peers in (
+        ("formats", "", (), GOALS, arguments.peer),
+        ("avx2", ", with AVX2 only", ("--isa", "avx2"), dict.fromkeys(GOALS, GOALS_AVX2), arguments.avx2_peer),
+    ):
+        if name in tables:
+            print_formats(arguments, title + addition, options, goals, dict(peer.split("=", 1) for peer in peers),
+                          everything[name])
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         model = quantised(arguments, folder, "q4_0")
         if "long" in tables:

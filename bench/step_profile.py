@@ -3,9 +3,9 @@
 
     bench/step_profile.py --model M.gguf [--quoin build/release/bin/quoin] [--threads 2] [--isa NAME] [--traces 9]
 
-Each trace is the last of a few runs of one token (`quoin run --profile`). Waiting is what threads stand at barriers for
-each other, and what a step spends between its first and its last node otherwise. The shares printed are those of the
-trace whose rest and waiting together are the median.
+Each trace is the last of 50 runs of one token with none before it (`quoin run --profile`), so attention is short.
+Waiting is what threads stand at barriers for each other, and what else a step spends between its first and its last
+node. The shares printed are those of the trace whose rest and waiting together are the median.
 """
 
 import argparse
