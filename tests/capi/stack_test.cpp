@@ -8,6 +8,16 @@ namespace {
 
 using namespace quoin::test;
 
+// Frames of a sanitized build are several times as large.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr size_t kStackBytes = 512 << 10;
+#elif defined(__has_feature)
+constexpr size_t kStackBytes =
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ? 512 << 10 : 128 << 10;
+#else
+constexpr size_t kStackBytes = 128 << 10;
+#endif
+
 // Products of many rows, with f32 weights and with quantised ones.
 void* run_models(void* done) {
     const RuntimeHandle runtime = one_thread();  // the caller computes
@@ -25,7 +35,7 @@ void* run_models(void* done) {
 TEST_CASE("a thread with 128 KiB of stack runs models") {
     pthread_attr_t attributes;
     REQUIRE(pthread_attr_init(&attributes) == 0);
-    REQUIRE(pthread_attr_setstacksize(&attributes, 128 << 10) == 0);
+    REQUIRE(pthread_attr_setstacksize(&attributes, kStackBytes) == 0);
     pthread_t thread;
     bool done = false;
     REQUIRE(pthread_create(&thread, &attributes, run_models, &done) == 0);
