@@ -122,7 +122,7 @@ public:
                                            ? arguments.inputs[kPeepholes].as<float>() + index * 3 * sizes.hidden
                                            : nullptr;
         float* const y = output(arguments, 0);
-        const int64_t block = std::max<int64_t>(1, kProjectedRows / grain);  // as planned, in a shorter last task, too
+        const int64_t block = projected_steps(grain);
         const bool reversed = settings_.reversed(index);
         for (int64_t done = 0; done < length; done += block) {
             const int64_t count = std::min(block, length - done);
@@ -165,6 +165,9 @@ private:
     RecurrentSizes sizes_of(const Arguments& arguments) const {
         return {arguments.inputs[kX].shape, arguments.inputs[kR].shape, settings_.batch_first};
     }
+    // Steps whose projections are made together, of tasks with so many sequences at most.
+    static int64_t projected_steps(int64_t grain) { return std::max<int64_t>(1, kProjectedRows / grain); }
+
     // Scratch of a task over so many sequences, its products' first.
     struct Room {
         Room(std::byte* floats, std::byte* product_scratch, int64_t rows, int64_t hidden, int64_t width)
@@ -188,7 +191,7 @@ private:
     }
     int64_t room_floats(const RecurrentSizes& sizes, int64_t rows) const {
         const int64_t width = settings_.gates * sizes.hidden;
-        const int64_t steps = std::clamp<int64_t>(sizes.steps, 1, std::max<int64_t>(1, kProjectedRows / rows));
+        const int64_t steps = std::clamp<int64_t>(sizes.steps, 1, projected_steps(rows));
         return rows * (3 * sizes.hidden + width) + steps * rows * width;
     }
 
