@@ -27,8 +27,7 @@ def trace(arguments, path):
         command += ["--isa", arguments.isa]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     with open(path, encoding="utf-8") as file:
-        events = json.load(file)
-    events = events if isinstance(events, list) else events["traceEvents"]
+        events = json.load(file)["traceEvents"]
     return [event for event in events if event["ph"] == "X" and event["cat"] != "run"]
 
 

@@ -32,7 +32,7 @@ struct Chunk {
 
 // Vectors that a group of prepared weights takes for each vector of columns.
 template <Bytes kBytes>
-constexpr int kPlanes = kSplitsSigns&& kBytes == Bytes::Signed ? 2 : 1;
+constexpr int kPlanes = !kSplitsSigns || kBytes != Bytes::Signed ? 1 : 2;
 
 struct IntegerTile {
     const Chunk* chunk;       // for tiles of prepared weights
