@@ -45,9 +45,10 @@ struct LinearArgs {
 struct LinearTask {
     int64_t rows;
     int64_t panels;
+    int64_t least_panels;  // fewer would be lost beside what they share
 };
 constexpr LinearTask linear_task(DType weight) {
-    return activation_dtype(weight) == DType::Q8Row ? LinearTask{264, 4} : LinearTask{132, 8};
+    return activation_dtype(weight) == DType::Q8Row ? LinearTask{264, 4, 1} : LinearTask{132, 16, 4};
 }
 
 // What Linear makes of weights (Q8Row), or copies of f32 rows and makes of weights, at most on any instruction set.

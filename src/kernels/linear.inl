@@ -61,13 +61,11 @@ struct PanelChunk {
 // How many values of K and how many panels some rows go through before they come to the next.
 struct Pass {
     int64_t values;
-    int64_t panels;  // kSumFloats / (rows * 32) at most
+    int64_t panels;  // as many as linear_task() has sums for
 };
 
 constexpr LinearTask kFloatTask = linear_task(DType::F32);
 constexpr LinearTask kIntegerTask = linear_task(DType::Q4_0);
-constexpr int64_t kSumFloats = kFloatTask.rows * kFloatTask.panels * kPanelColumns;
-static_assert(kIntegerTask.rows * kIntegerTask.panels * kPanelColumns == kSumFloats);
 static_assert(kFloatTask.rows % kRowStep == 0 && kIntegerTask.rows % kRowStep == 0);
 
 // Format::kWeight: the dtype of the weights, or another one with the same linear_task() and linear_room_bytes().

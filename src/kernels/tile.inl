@@ -4,7 +4,10 @@ namespace quoin {
 namespace {
 
 // How one row of a strip lies in memory: kValues of K side by side in every column, which a tile takes in kStep steps.
+// kWidens: of many tiles the first makes a Rest of it, whose rows lie side by side, and the others take that.
 struct F32Strip {
+    using Rest = F32Strip;
+    static constexpr bool kWidens = kFloatTileVectors < kPanelVectors;
     static constexpr int kValues = 1;
     static constexpr int kStep = 1;
     static constexpr int64_t kColumnBytes = 4;
@@ -12,6 +15,8 @@ struct F32Strip {
     static QUOIN_INLINE Floats add_product(Floats sum, Floats a, Floats w) { return fma(a, w, sum); }
 };
 struct F16Strip {
+    using Rest = F32Strip;
+    static constexpr bool kWidens = true;
     static constexpr int kValues = 1;
     static constexpr int kStep = 1;
     static constexpr int64_t kColumnBytes = 2;
@@ -19,12 +24,16 @@ struct F16Strip {
     static QUOIN_INLINE Floats add_product(Floats sum, Floats a, Floats w) { return fma(a, w, sum); }
 };
 struct Bf16PairStrip {
+    using Rest = F32Strip;
+    static constexpr bool kWidens = true;
     static constexpr int kValues = 2;
     static constexpr int kStep = 2;
     static constexpr int64_t kColumnBytes = 4;
 };
 // Where there are dot products of pairs of bf16 (kHasBf16Dot): a step is such a pair, in src, too.
 struct Bf16DotStrip {
+    using Rest = Bf16DotStrip;
+    static constexpr bool kWidens = false;
     static constexpr int kValues = 2;
     static constexpr int kStep = 1;
     static constexpr int64_t kColumnBytes = 4;
@@ -43,105 +52,161 @@ struct FloatTile {
     int64_t weight_stride;  // bytes from one step of K to the next
     float* sums;            // [R][V * kLanes], read and written
     int64_t sum_stride;     // floats between rows
-    // Weights needed later, asked for step by step; a stride of 0 asks for the same again, which costs nothing. Must be
-    // near memory of ours: asking for an address that is not mapped takes a walk through the page tables each time.
-    const std::byte* ahead;
-    int64_t ahead_stride;
+    float* wide;            // [inner][V * kLanes], of Passing::Widen
 };
 
+// What a tile does with weights beside multiplying them.
+enum class Passing {
+    Use,
+    Stream,  // asks memory for those kAheadBytes behind
+    Widen,   // keeps them as floats for the tiles that come next: the stores hide behind its arithmetic
+};
+
+// Further than the hardware looks, which stops at pages.
+constexpr int64_t kAheadBytes = 8192;
+
 // sums[r] += src[r][k] * weights[k], k rising: the one order every caller relies on.
-template <int R, int V, class Strip>
+template <int R, int V, class Strip, Passing kPassing>
 [[gnu::noinline]] void multiply_tile(const FloatTile& tile) {
     Floats sum[R][V];
-    for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < V; ++v) sum[r][v] = load(tile.sums + r * tile.sum_stride + v * kLanes);
-    }
+    for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
+        const float* const from = tile.sums + r * tile.sum_stride;
+        for_constant<V>([&](auto v) QUOIN_LAMBDA_INLINE { sum[r][v] = load(from + v * kLanes); });
+    });
     const std::byte* w = tile.weights;
     const float* src = tile.src;
+    float* wide = tile.wide;
     const int64_t stride = tile.src_stride;
     const int64_t weight_stride = tile.weight_stride;
-    const std::byte* ahead = tile.ahead;
-    const int64_t ahead_stride = tile.ahead_stride;
-    constexpr int64_t kLines = (V * kLanes * Strip::kColumnBytes + 63) / 64;
-    const auto prefetch = [&]() QUOIN_LAMBDA_INLINE {
-        for (int64_t i = 0; i < kLines; ++i) __builtin_prefetch(ahead + i * 64);
-        ahead += ahead_stride;
+    constexpr int64_t kRowBytes = V * kLanes * Strip::kColumnBytes;
+    const auto pass = [&](int v, Floats weight) QUOIN_LAMBDA_INLINE {
+        if constexpr (kPassing == Passing::Widen) store(wide + v * kLanes, weight);
     };
+    const auto next = [&](int64_t values) QUOIN_LAMBDA_INLINE {
+        if constexpr (kPassing == Passing::Stream) {
+            for (int64_t byte = 0; byte < kRowBytes; byte += 64) __builtin_prefetch(w + kAheadBytes + byte);
+        }
+        w += weight_stride;
+        src += values;
+        wide += values * V * kLanes;
+    };
+    int64_t k = 0;
     if constexpr (Strip::kStep == 1) {
-        for (int64_t k = 0; k < tile.inner; ++k, w += weight_stride, ++src) {
-            prefetch();
+        const auto step = [&]() QUOIN_LAMBDA_INLINE {
             Floats weight[V];
-            for (int v = 0; v < V; ++v) weight[v] = Strip::weights(w + v * kLanes * Strip::kColumnBytes);
+            for (int v = 0; v < V; ++v) {
+                weight[v] = Strip::weights(w + v * kLanes * Strip::kColumnBytes);
+                pass(v, weight[v]);
+            }
             for (int r = 0; r < R; ++r) {
                 const Floats a = broadcast(src[r * stride]);
                 for (int v = 0; v < V; ++v) sum[r][v] = Strip::add_product(sum[r][v], a, weight[v]);
             }
+            next(1);
+        };
+        if constexpr (kPassing == Passing::Use) {
+#pragma GCC unroll 4
+            for (; k < tile.inner; ++k) step();
+        } else {
+            for (; k < tile.inner; ++k) step();
         }
     } else {
-        int64_t k = 0;
-        for (; k + 2 <= tile.inner; k += 2, w += weight_stride, src += 2) {
-            prefetch();
+        for (; k + 2 <= tile.inner; k += 2) {
             for (int v = 0; v < V; ++v) {
                 const Ints pairs = load_ints(w + v * kVectorBytes);
                 const Floats low = low_bf16(pairs);
                 const Floats high = high_bf16(pairs);
+                pass(v, low);
+                pass(V + v, high);
                 for (int r = 0; r < R; ++r) {
                     sum[r][v] = fma(broadcast(src[r * stride]), low, sum[r][v]);
                     sum[r][v] = fma(broadcast(src[r * stride + 1]), high, sum[r][v]);
                 }
             }
+            next(2);
         }
         if (k < tile.inner) {
             for (int v = 0; v < V; ++v) {
                 const Floats low = low_bf16(load_ints(w + v * kVectorBytes));
+                pass(v, low);
                 for (int r = 0; r < R; ++r) sum[r][v] = fma(broadcast(src[r * stride]), low, sum[r][v]);
             }
         }
     }
-    for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < V; ++v) store(tile.sums + r * tile.sum_stride + v * kLanes, sum[r][v]);
-    }
+    for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
+        float* const to = tile.sums + r * tile.sum_stride;
+        for_constant<V>([&](auto v) QUOIN_LAMBDA_INLINE { store(to + v * kLanes, sum[r][v]); });
+    });
 }
 
-template <int R, int V, class Strip>
+template <int R, int V, class Strip, Passing kPassing>
 QUOIN_INLINE void multiply_tile_of(int64_t rows, const FloatTile& tile) {
     if (rows == R) {
-        multiply_tile<R, V, Strip>(tile);
+        multiply_tile<R, V, Strip, kPassing>(tile);
     } else if constexpr (R > 1) {
-        multiply_tile_of<R - 1, V, Strip>(rows, tile);
+        multiply_tile_of<R - 1, V, Strip, kPassing>(rows, tile);
     }
 }
 
-// Any number of rows, a strip of `vectors` vectors (whole tiles of kFloatTileVectors first, then single vectors).
+// `panel` from its vector v on.
 template <class Strip>
-QUOIN_INLINE void multiply_strip(int64_t rows, int64_t vectors, const FloatTile& whole) {
-    constexpr int kRows = kFloatTileRows;
-    constexpr int kVectors = kFloatTileVectors;
-    // Few rows take a whole panel at once: a second pass would find its lines in the cache and leave memory idle.
-    constexpr int kWholeRows = kRows * kVectors / kPanelVectors;
-    if constexpr (kVectors < kPanelVectors) {
-        if (rows <= kWholeRows && vectors == kPanelVectors) {
-            multiply_tile_of<kWholeRows, kPanelVectors, Strip>(rows, whole);
-            return;
+QUOIN_INLINE FloatTile strip_of(const FloatTile& panel, int64_t v) {
+    FloatTile tile = panel;
+    tile.weights += v * kLanes * Strip::kColumnBytes;
+    tile.sums += v * kLanes;
+    return tile;
+}
+
+// A panel for at most kFloatTileRows rows: one tile high.
+template <class Strip>
+QUOIN_INLINE void multiply_few(int64_t rows, const FloatTile& panel) {
+    // The fewest take all columns at once: a second pass would find its lines in the cache and leave memory idle.
+    constexpr int kWholeRows = kFloatTileRows * kFloatTileVectors / kPanelVectors;
+    if (rows <= kWholeRows) {
+        multiply_tile_of<kWholeRows, kPanelVectors, Strip, Passing::Stream>(rows, panel);
+        return;
+    }
+    if constexpr (kWholeRows < kFloatTileRows) {
+        for (int64_t v = 0; v < kPanelVectors; v += kFloatTileVectors) {
+            const FloatTile strip = strip_of<Strip>(panel, v);
+            multiply_tile_of<kFloatTileRows, kFloatTileVectors, Strip, Passing::Stream>(rows, strip);
         }
     }
+}
+
+// Leaves in `tile` the weights that the others take.
+template <class Strip>
+QUOIN_INLINE void multiply_first(int64_t rows, FloatTile& tile) {
+    constexpr Passing kPassing = Strip::kWidens ? Passing::Widen : Passing::Use;
+    multiply_tile_of<kFloatTileRows, kFloatTileVectors, Strip, kPassing>(rows, tile);
+    if constexpr (Strip::kWidens) {
+        tile.weights = reinterpret_cast<const std::byte*>(tile.wide);
+        tile.weight_stride = kFloatTileVectors * kVectorBytes;
+    }
+}
+
+// A panel for more rows. The tiles ask for `ahead`, which is needed next, in equal parts: all of it at once would keep
+// the first tile waiting for memory.
+template <class Strip>
+QUOIN_INLINE void multiply_many(int64_t rows, const FloatTile& panel, const std::byte* ahead, int64_t ahead_bytes) {
+    constexpr int kRows = kFloatTileRows;
+    constexpr int kVectors = kFloatTileVectors;
     const int64_t tiles = (rows + kRows - 1) / kRows;
-    for (int64_t v = 0; v < vectors; v += kVectors) {
-        FloatTile tile = whole;
-        tile.weights += v * kLanes * Strip::kColumnBytes;
-        tile.sums += v * kLanes;
-        tile.ahead += v * kLanes * Strip::kColumnBytes;
+    const int64_t part = (ahead_bytes / (tiles * (kPanelVectors / kVectors)) + 63) / 64 * 64;
+    const std::byte* const end = ahead + ahead_bytes;
+    for (int64_t v = 0; v < kPanelVectors; v += kVectors) {
+        FloatTile tile = strip_of<Strip>(panel, v);
         int64_t left = rows;
         for (int64_t t = tiles; t > 0; --t) {  // tiles of nearly equal height
             const int64_t height = (left + t - 1) / t;
-            if (v + kVectors <= vectors) {
-                multiply_tile_of<kRows, kVectors, Strip>(height, tile);
+            for (int64_t byte = 0; byte < part && ahead < end; byte += 64, ahead += 64) __builtin_prefetch(ahead);
+            if (t == tiles) {
+                multiply_first<Strip>(height, tile);
             } else {
-                multiply_tile_of<kRows, 1, Strip>(height, tile);
+                multiply_tile_of<kRows, kVectors, typename Strip::Rest, Passing::Use>(height, tile);
             }
             tile.src += height * tile.src_stride;
             tile.sums += height * tile.sum_stride;
-            tile.ahead_stride = 0;  // the first tile asked for everything
             left -= height;
         }
     }
