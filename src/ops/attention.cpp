@@ -213,8 +213,11 @@ public:
             return {};
         }
         const int64_t kv_head = task % shape_.kv_heads;
-        const int64_t begin = task / shape_.kv_heads * arguments.work.grain[0];
-        const int64_t end = std::min(begin + arguments.work.grain[0], arguments.inputs[0].rows());
+        // Later queries see more keys. Long tasks first: when the last ones end, threads wait for each other.
+        const int64_t rows = arguments.inputs[0].rows();
+        const int64_t block = arguments.work.grain[0];
+        const int64_t begin = (divide_up(rows, block) - 1 - task / shape_.kv_heads) * block;
+        const int64_t end = std::min(begin + block, rows);
         const auto* const sequences = arguments.inputs[kTokenSequences].as<int32_t>();
         choose_head(arguments, kv_head, args);
         for (int64_t row = begin; row < end; row += args.rows) {

@@ -29,64 +29,8 @@ constexpr int64_t kPackedTogether = int64_t{1} << 20;
 constexpr int64_t kFewRows = 32;
 // Weights of the smallest tasks, if a panel is not more: reading them takes a microsecond.
 constexpr int64_t kLeastTaskBytes = 20 << 10;
-
-// How the units of a step of few rows are shared out: each thread has neighbouring ones, which its tasks halve, as far
-// as the scratch of a task stays in the second-level cache. Long tasks stream best, and each costs a sixth of a
-// microsecond to begin; others help with the last ones.
-class Shares {
-public:
-    Shares(int64_t units, int64_t panel_rows, int64_t threads)
-        : units_(units), threads_(threads), most_(std::max<int64_t>(1, kMostPanelRows / panel_rows)) {}
-
-    // Of one thread; the last ones may be empty.
-    int64_t tasks() const {
-        int64_t count = 0;
-        for (int64_t left = divide_up(units_, threads_); left > 0; left -= length(left)) ++count;
-        return count;
-    }
-    // Units of the longest task.
-    int64_t longest() const { return length(divide_up(units_, threads_)); }
-    struct Run {
-        int64_t unit;
-        int64_t units;
-    };
-    Run run(int64_t task) const {
-        const int64_t thread = task / tasks();
-        const int64_t end = units_ * (thread + 1) / threads_;
-        int64_t unit = units_ * thread / threads_;
-        for (int64_t before = task % tasks(); before > 0; --before) unit += length(end - unit);
-        return {unit, length(end - unit)};
-    }
-
-private:
-    static constexpr int64_t kMostPanelRows = 1024;
-    int64_t length(int64_t left) const { return std::min(divide_up(left, 2), most_); }
-
-    int64_t units_;
-    int64_t threads_;
-    int64_t most_;
-};
-
-// Tasks are (block of rows) x (units of panels); neighbouring tasks read neighbouring panels. Cuts never decide what an
-// output is.
-Work cut(int64_t rows, int64_t most_rows, int64_t panels, int64_t unit, int threads) {
-    if (rows == 0) return {.tasks = 0, .grain = {1, unit}};
-    if (rows < kFewRows) {
-        const int64_t tasks = Shares(divide_up(panels, unit), rows * unit, threads).tasks() * threads;
-        return {.tasks = tasks, .grain = {rows, unit, threads}};
-    }
-    // Blocks of nearly equal height, or threads that meet after this step would wait for the tallest.
-    const int64_t blocks = divide_up(rows, most_rows);
-    const int64_t row_block = blocks == 1 ? rows : align_up(divide_up(rows, blocks), 6);
-    return {.tasks = divide_up(rows, row_block) * divide_up(panels, unit), .grain = {row_block, unit}};
-}
-
-// Panels of a task of many rows: as many as go together, as long as there are tasks for all threads.
-int64_t task_panels(const LinearTask& most, int64_t rows, int64_t panels, int threads) {
-    constexpr int64_t kTasksPerThread = 6;
-    const int64_t all = panels * divide_up(rows, most.rows);
-    return std::clamp<int64_t>(all / (threads * kTasksPerThread), 1, most.panels);
-}
+// Rows times panels of their largest tasks, whose scratch stays in the second-level cache.
+constexpr int64_t kMostPanelRows = 1024;
 
 struct Tile {
     int64_t row;
@@ -95,23 +39,69 @@ struct Tile {
     int64_t panels;
 };
 
-Tile tile(const Work& work, int64_t task, int64_t rows, int64_t panels) {
-    const auto [row_block, unit, threads] = work.grain;
-    const int64_t units = divide_up(panels, unit);
-    if (rows < kFewRows) {
-        const Shares::Run run = Shares(units, rows * unit, threads).run(task);
-        return {0, rows, run.unit * unit, std::min(run.units * unit, panels - run.unit * unit)};
-    }
-    const int64_t row = task / units * row_block;
-    const int64_t panel = task % units * unit;
-    return {row, std::min(row_block, rows - row), panel, std::min(unit, panels - panel)};
-}
+// How a step is cut into tasks, each some panels for a block of rows. A thread has neighbouring panels, which its tasks
+// halve, as far as `most` go together: long tasks stream best and share most, and each costs a sixth of a microsecond
+// to begin; others help with the last ones, so that no thread waits long for another. Cuts never decide what an output
+// is.
+class Cut {
+public:
+    // Panels of a unit are never parted.
+    Cut(int64_t rows, int64_t row_block, int64_t panels, int64_t unit, int64_t most, int64_t threads)
+        : rows_(rows),
+          row_block_(row_block),
+          panels_(panels),
+          unit_(unit),
+          most_(std::max<int64_t>(1, most / unit)),
+          threads_(threads),
+          units_of_block_(std::max<int64_t>(1, divide_up(panels, unit))),
+          units_(rows == 0 || panels == 0 ? 0 : divide_up(rows, row_block) * units_of_block_) {}
 
-// Panels of the largest task.
-int64_t most_panels(const Work& work, int64_t rows, int64_t panels) {
-    const auto [row_block, unit, threads] = work.grain;
-    return rows < kFewRows ? Shares(divide_up(panels, unit), rows * unit, threads).longest() * unit : unit;
-}
+    // The last ones may be empty.
+    int64_t tasks_of_thread() const {
+        int64_t most = 0;
+        for (int64_t thread = 0; thread < threads_; ++thread) {
+            int64_t count = 0;
+            for (Run run = first(thread); run.units > 0; run = next(run, thread)) ++count;
+            most = std::max(most, count);
+        }
+        return most;
+    }
+    // Of the largest task.
+    int64_t rows() const { return row_block_; }
+    int64_t panels() const {
+        const int64_t units_of_thread = divide_up(units_, threads_);
+        return std::min({divide_up(units_of_thread, 2), most_, units_of_block_}) * unit_;
+    }
+    Tile tile(int64_t task, int64_t tasks_of_thread) const {
+        const int64_t thread = task / tasks_of_thread;
+        Run run = first(thread);
+        for (int64_t before = task % tasks_of_thread; before > 0; --before) run = next(run, thread);
+        const int64_t row = run.unit / units_of_block_ * row_block_;
+        const int64_t panel = run.unit % units_of_block_ * unit_;
+        return {row, std::min(row_block_, rows_ - row), panel, std::min(run.units * unit_, panels_ - panel)};
+    }
+
+private:
+    struct Run {
+        int64_t unit;  // counted through all blocks of rows
+        int64_t units;
+    };
+    Run at(int64_t unit, int64_t thread) const {
+        const int64_t left = units_ * (thread + 1) / threads_ - unit;
+        return {unit, std::min({divide_up(left, 2), most_, units_of_block_ - unit % units_of_block_})};
+    }
+    Run first(int64_t thread) const { return at(units_ * thread / threads_, thread); }
+    Run next(const Run& run, int64_t thread) const { return at(run.unit + run.units, thread); }
+
+    int64_t rows_;
+    int64_t row_block_;
+    int64_t panels_;
+    int64_t unit_;
+    int64_t most_;  // units
+    int64_t threads_;
+    int64_t units_of_block_;
+    int64_t units_;
+};
 
 // One weight with its kernels: fills what of LinearArgs does not depend on the step's bytes.
 class WeightReader {
@@ -195,26 +185,44 @@ private:
     Provider provider_;
 };
 
+// `whole` panels are never parted.
+Cut cut_of(const WeightReader& weight, int64_t rows, int64_t whole, int64_t threads) {
+    const int64_t panels = weight.panels();
+    if (rows < kFewRows) {
+        const int64_t panel_bytes = std::max<int64_t>(1, weight.bytes_of_panel());
+        const int64_t unit = std::max<int64_t>(1, std::min(kLeastTaskBytes / panel_bytes, panels));
+        const int64_t most = kMostPanelRows / std::max<int64_t>(1, rows);
+        return {rows, rows, panels, std::max(unit, whole), most, threads};
+    }
+    // Blocks of nearly equal height, or threads that meet after this step would wait for the tallest.
+    const LinearTask task = weight.most();
+    const int64_t blocks = divide_up(rows, task.rows);
+    const int64_t row_block = blocks == 1 ? rows : align_up(divide_up(rows, blocks), 6);
+    const int64_t unit = std::clamp<int64_t>(panels * blocks / threads, 1, task.least_panels);
+    return {rows, row_block, panels, std::max(unit, whole), task.panels, threads};
+}
+
+Work work_of(const Cut& cut, int64_t threads, int64_t scratch_bytes) {
+    return {.tasks = cut.tasks_of_thread() * threads, .scratch_bytes = scratch_bytes, .grain = {threads}};
+}
+
+Tile tile_of(const Cut& cut, const Work& work, int64_t task) {
+    return cut.tile(task, work.tasks / work.grain[0]);
+}
+
 class Linear final : public PreparedNode {
 public:
     Linear(const WeightReader& weight, const Activation& activation, Isa isa)
         : weight_(weight), activation_(activation), isa_(isa) {}
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
-        const int64_t rows = arguments.outputs[0].rows();
-        const int64_t panels = weight_.panels();
-        const int64_t unit = rows < kFewRows
-                                 ? std::clamp<int64_t>(kLeastTaskBytes / weight_.bytes_of_panel(), 1, panels)
-                                 : task_panels(weight_.most(), rows, panels, threads);
-        Work work = cut(rows, weight_.most().rows, panels, unit, threads);
-        if (work.tasks == 0) return work;
-        work.scratch_bytes = weight_.scratch_bytes(work.grain[0], most_panels(work, rows, panels));
-        return work;
+        const Cut cut = cut_of(weight_, arguments.outputs[0].rows(), 1, threads);
+        return work_of(cut, threads, weight_.scratch_bytes(cut.rows(), cut.panels()));
     }
 
     Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
         const TensorView& dst = arguments.outputs[0];
-        const Tile part = tile(arguments.work, task, dst.rows(), weight_.panels());
+        const Tile part = tile_of(cut_of(weight_, dst.rows(), 1, arguments.work.grain[0]), arguments.work, task);
         if (part.panels == 0) return {};
         const int64_t column = part.panel * kPanelColumns;
         LinearArgs args = weight_.arguments(arguments.inputs[0], arguments.inputs[1], part, scratch);
@@ -250,23 +258,18 @@ public:
           isa_(isa) {}
 
     Result<Work> plan(const Arguments& arguments, int threads) const override {
-        // A group of activations has one scale, so a task makes whole groups.
-        const int64_t rows = arguments.outputs[0].rows();
-        const int64_t panels = gate_.panels();
-        const int64_t unit = quantize_ != nullptr ? kActivationBlock / kPanelColumns
-                             : rows < kFewRows    ? 1
-                                                  : task_panels(gate_.most(), rows, panels, threads);
-        Work work = cut(rows, gate_.most().rows, panels, unit, threads);
-        if (work.tasks == 0) return work;
-        const int64_t most = most_panels(work, rows, panels);
-        work.scratch_bytes = 2 * work.grain[0] * most * kPanelColumns * int64_t{sizeof(float)} +
-                             std::max(gate_.scratch_bytes(work.grain[0], most), up_.scratch_bytes(work.grain[0], most));
-        return work;
+        const Cut cut = cut_of(gate_, arguments.outputs[0].rows(), whole_panels(), threads);
+        const int64_t rows = cut.rows();
+        const int64_t panels = cut.panels();
+        return work_of(cut, threads,
+                       2 * rows * panels * kPanelColumns * int64_t{sizeof(float)} +
+                           std::max(gate_.scratch_bytes(rows, panels), up_.scratch_bytes(rows, panels)));
     }
 
     Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
         const TensorView& dst = arguments.outputs[0];
-        const Tile part = tile(arguments.work, task, dst.rows(), gate_.panels());
+        const Cut cut = cut_of(gate_, dst.rows(), whole_panels(), arguments.work.grain[0]);
+        const Tile part = tile_of(cut, arguments.work, task);
         if (part.panels == 0) return {};
         const int64_t stride = part.panels * kPanelColumns;
         auto* const gate = reinterpret_cast<float*>(scratch);
@@ -301,6 +304,9 @@ public:
     }
 
 private:
+    // A group of activations has one scale, so a task makes whole groups.
+    int64_t whole_panels() const { return quantize_ != nullptr ? kActivationBlock / kPanelColumns : 1; }
+
     WeightReader gate_;
     WeightReader up_;
     decltype(KernelTable::silu_multiply) combine_;

@@ -206,6 +206,32 @@ TEST_CASE("a gated linear is silu of the gate times the other product") {
     }
 }
 
+// Rows around those of a task, columns of a part of a panel up to more panels than one task has.
+TEST_CASE("a linear and a gated linear have the same bits for any number of threads") {
+    Random random(21);
+    for (const DType dtype : {DType::F16, DType::Q4_0}) {
+        for (const int64_t rows : {1, 31, 32, 133, 300, 600}) {
+            for (const int64_t columns : {5, 300, 1100}) {
+                CAPTURE(dtype_name(dtype), rows, columns);
+                const Tensor x = exact_activations({rows, 64}, random);
+                const Operand weight = constant(weight_tensor(make_weight(dtype, columns, 64, random)));
+                const Operand gate = constant(weight_tensor(make_weight(dtype, columns, 64, random)));
+                const auto results = [&](int threads) {
+                    const RuntimePtr runtime = make_runtime(threads);
+                    return std::pair(
+                        values_of(result_of(Op::Linear, {given(x), weight}, {}, {.runtime = runtime})),
+                        values_of(result_of(Op::GatedLinear, {given(x), gate, weight}, {}, {.runtime = runtime})));
+                };
+                const auto wanted = results(1);
+                for (const int threads : {2, 3, 7}) {
+                    CAPTURE(threads);
+                    CHECK(results(threads) == wanted);
+                }
+            }
+        }
+    }
+}
+
 // ---- QuantizeActivation
 
 TEST_CASE("quantised activations are groups of 128, the last one filled up") {
