@@ -166,8 +166,7 @@ struct Bound {
 
 Bound bound_of(const quoin::Limits& limits, const quoin::ModelFacts& facts, double cache_bytes) {
     const double multiply_adds =
-        static_cast<double>(facts.prompt_multiply_adds) +
-        static_cast<double>(facts.vocabulary_size) * static_cast<double>(facts.embedding_length);
+        static_cast<double>(facts.prompt_multiply_adds) + static_cast<double>(facts.logits_multiply_adds);
     const double peak = facts.prompt_arithmetic == QUOIN_DTYPE_I8     ? limits.int8_operations_per_second
                         : facts.prompt_arithmetic == QUOIN_DTYPE_BF16 ? limits.bf16_operations_per_second
                                                                       : limits.f32_operations_per_second;

@@ -247,6 +247,7 @@ quoin_status quoin_model_info(const quoin_model* model, quoin_model_facts* out) 
             facts.embedding_length = decoder.embedding_length;
             facts.active_weight_bytes = counted.active_weight_bytes;
             facts.prompt_multiply_adds = counted.prompt_multiply_adds;
+            facts.logits_multiply_adds = counted.logits_multiply_adds;
             facts.prompt_arithmetic = static_cast<int32_t>(counted.prompt_arithmetic);
         }
         return write_struct(facts, out);

@@ -49,6 +49,7 @@ JsonObject facts(const quoin::Model& model, const quoin::Runtime& runtime) {
         object.add("layers", info.layers).add("embedding_length", info.embedding_length);
         object.add("active_weight_bytes", info.active_weight_bytes);
         object.add("prompt_multiply_adds", info.prompt_multiply_adds);
+        object.add("logits_multiply_adds", info.logits_multiply_adds);
         object.add("prompt_arithmetic", quoin_dtype_name(info.prompt_arithmetic));
     }
     return object.add("isa", runtime.isa());

@@ -316,10 +316,11 @@ typedef struct quoin_model_facts {
     int64_t layers;
     int64_t embedding_length;      // width of the vectors between layers
     int64_t active_weight_bytes;   // weights read to generate one token in a sequence of its own
-    int64_t prompt_multiply_adds;  // per token of a prompt: all matrices but the output head, without attention
+    int64_t prompt_multiply_adds;  // of matrices, per token of a prompt whose logits are not wanted
     int32_t prompt_arithmetic;     // in which most of them are done: QUOIN_DTYPE_I8, QUOIN_DTYPE_F32, QUOIN_DTYPE_BF16
                                    // (whose peak is that of f32 where there are no bf16 instructions)
     int32_t reserved;
+    int64_t logits_multiply_adds;  // more of them per token whose logits are wanted: all behind the last attention
 } quoin_model_facts;
 QUOIN_API quoin_status quoin_model_info(const quoin_model* model, quoin_model_facts* out);
 

@@ -16,6 +16,13 @@ Result<std::vector<RuntimeValue>> defaults_of(const Graph& graph) {
     return defaults;
 }
 
+// Whether a node of a decoder is computed for the tokens alone whose logits are wanted.
+bool has_row_for_each_output(const Graph& graph, const Node& node) {
+    const auto& dims = graph.value(node.outputs[0]).dims;
+    const auto& wanted = graph.value(graph.outputs()[0]).dims;
+    return dims && wanted && dims->size() == wanted->size() && wanted->size() > 1 && (*dims)[1] == (*wanted)[1];
+}
+
 }  // namespace
 
 Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, const LoadOptions& options) {
@@ -70,8 +77,11 @@ ModelFacts facts_of(const Model& model) {
             const Constant& constant = *graph.value(input).constant;
             if (read.insert(input).second) facts.active_weight_bytes += static_cast<int64_t>(constant.byte_size());
             if (constant.layout() != Layout::Panels) continue;
-            const bool head = std::ranges::find(graph.outputs(), node.outputs[0]) != graph.outputs().end();
-            const int64_t work = head ? 0 : constant.shape().element_count().value_or(0);
+            const int64_t work = constant.shape().element_count().value_or(0);
+            if (has_row_for_each_output(graph, node)) {
+                facts.logits_multiply_adds += work;
+                continue;
+            }
             facts.prompt_multiply_adds += work;
             if (graph.value(node.inputs[0]).dtype == DType::Q8Row) integer_work += work;
             if (constant.dtype() == DType::BF16) bf16_work += work;

@@ -87,6 +87,7 @@ private:
     Result<ValueId> linear(ValueId input, const std::string& name, int64_t rows, int64_t columns,
                            bool needs_bias = false);
     Result<ValueId> rotated_heads(ValueId input, const std::string& name, int64_t heads, Rotation rotation);
+    ValueId wanted_rows(ValueId input, const std::string& name);
     Result<ValueId> attention(ValueId input, size_t layer, Rotation rotation);
     Result<ValueId> feed_forward(ValueId input, size_t layer);
     Result<ValueId> head(ValueId input);
@@ -388,6 +389,11 @@ Result<ValueId> DecoderBuilder::rotated_heads(ValueId input, const std::string& 
         {{"num_heads", heads}, {"interleaved", interleaved}, {"rotary_embedding_dim", sizes_.rotary}});
 }
 
+// The rows of the tokens whose logits are wanted.
+ValueId DecoderBuilder::wanted_rows(ValueId input, const std::string& name) {
+    return graph_.add_node(Op::Gather, "output_rows." + name, {input, output_rows_}, {{"axis", int64_t{1}}});
+}
+
 Result<ValueId> DecoderBuilder::attention(ValueId input, size_t layer, Rotation rotation) {
     const std::string prefix = layer_prefix(layer);
     const int64_t heads = sizes_.layers[layer].heads;
@@ -408,13 +414,18 @@ Result<ValueId> DecoderBuilder::attention(ValueId input, size_t layer, Rotation 
     };
     const ValueId keys = update(caches_[layer].first, key, "keys");
     const ValueId values = update(caches_[layer].second, value, "values");
-    const ValueId mixed = graph_.add_node(Op::CachedAttention, prefix + "attention",
-                                          {query, keys, values, positions_, token_sequences_, page_table_},
-                                          {{"num_heads", heads},
-                                           {"kv_num_heads", kv_heads},
-                                           {"scale", 1 / std::sqrt(static_cast<double>(sizes_.head))},
-                                           {"softcap", 0.0},
-                                           {"window", int64_t{0}}});
+    ValueId mixed = graph_.add_node(Op::CachedAttention, prefix + "attention",
+                                    {query, keys, values, positions_, token_sequences_, page_table_},
+                                    {{"num_heads", heads},
+                                     {"kv_num_heads", kv_heads},
+                                     {"scale", 1 / std::sqrt(static_cast<double>(sizes_.head))},
+                                     {"softcap", 0.0},
+                                     {"window", int64_t{0}}});
+    if (layer + 1 == sizes_.layers.size()) {
+        // Other tokens are behind this point of no use to anyone.
+        mixed = wanted_rows(mixed, "attention");
+        input = wanted_rows(input, "hidden");
+    }
     QUOIN_ASSIGN_OR_RETURN(const ValueId output, linear(mixed, prefix + "attn_output", width, heads * sizes_.head));
     return graph_.add_node(Op::Add, prefix + "attn_residual", {input, output});
 }
@@ -437,11 +448,8 @@ Result<ValueId> DecoderBuilder::feed_forward(ValueId input, size_t layer) {
     return graph_.add_node(Op::Add, prefix + "ffn_residual", {input, output});
 }
 
-// For the wanted rows only; before the norm, so that it too is computed for them alone.
 Result<ValueId> DecoderBuilder::head(ValueId input) {
-    const ValueId rows =
-        graph_.add_node(Op::Gather, "output_rows.hidden", {input, output_rows_}, {{"axis", int64_t{1}}});
-    QUOIN_ASSIGN_OR_RETURN(const ValueId x, norm(rows, "output_norm", sizes_.embedding));
+    QUOIN_ASSIGN_OR_RETURN(const ValueId x, norm(input, "output_norm", sizes_.embedding));
     // Models with tied weights use the embedding table a second time.
     const std::string name = has("output.weight") ? "output" : "token_embd";
     std::vector<ValueId> inputs = {x};

@@ -60,7 +60,7 @@ LAYOUT_FIELD(quoin_reader, size, 8, 8);
 LAYOUT_FIELD(quoin_reader, read, 16, 8);
 LAYOUT_FIELD(quoin_reader, user_data, 24, 8);
 
-LAYOUT_SIZE(quoin_model_facts, 88);
+LAYOUT_SIZE(quoin_model_facts, 96);
 LAYOUT_FIELD(quoin_model_facts, struct_size, 0, 8);
 LAYOUT_FIELD(quoin_model_facts, architecture, 8, 8);
 LAYOUT_FIELD(quoin_model_facts, parameter_count, 16, 8);
@@ -73,6 +73,7 @@ LAYOUT_FIELD(quoin_model_facts, active_weight_bytes, 64, 8);
 LAYOUT_FIELD(quoin_model_facts, prompt_multiply_adds, 72, 8);
 LAYOUT_FIELD(quoin_model_facts, prompt_arithmetic, 80, 4);
 LAYOUT_FIELD(quoin_model_facts, reserved, 84, 4);
+LAYOUT_FIELD(quoin_model_facts, logits_multiply_adds, 88, 8);
 
 LAYOUT_SIZE(quoin_metadata_value, 56);
 LAYOUT_FIELD(quoin_metadata_value, struct_size, 0, 8);

@@ -47,19 +47,20 @@ constant output.weight q8_0[32, 64]
 %22 undefined[?] = CacheUpdate(key_cache.0, %21, positions, token_sequences, page_table) {kind = "keys", kv_num_heads = 2}  # blk.0.keys
 %23 undefined[?] = CacheUpdate(value_cache.0, %19, positions, token_sequences, page_table) {kind = "values", kv_num_heads = 2}  # blk.0.values
 %24 undefined[?] = CachedAttention(%20, %22, %23, positions, token_sequences, page_table) {num_heads = 4, kv_num_heads = 2, scale = 0.25, softcap = 0, window = 0}  # blk.0.attention
-%26 undefined[?] = Linear(%24, blk.0.attn_output.weight)  # blk.0.attn_output
-%27 undefined[?] = Add(%8, %26)  # blk.0.attn_residual
-%29 undefined[?] = RMSNormalization(%27, blk.0.ffn_norm.weight) {axis = -1, epsilon = 1e-05}  # blk.0.ffn_norm
-%31 undefined[?] = Linear(%29, blk.0.ffn_gate.weight)  # blk.0.ffn_gate
-%33 undefined[?] = Linear(%29, blk.0.ffn_up.weight)  # blk.0.ffn_up
-%34 undefined[?] = Swish(%31) {alpha = 1}  # blk.0.ffn_swish
-%35 undefined[?] = Mul(%34, %33)  # blk.0.ffn_gated
-%37 undefined[?] = Linear(%35, blk.0.ffn_down.weight)  # blk.0.ffn_down
-%38 undefined[?] = Add(%27, %37)  # blk.0.ffn_residual
-%39 undefined[?] = Gather(%38, output_rows) {axis = 1}  # output_rows.hidden
-%41 undefined[?] = RMSNormalization(%39, output_norm.weight) {axis = -1, epsilon = 1e-05}  # output_norm
-%43 undefined[?] = Linear(%41, output.weight)  # logits
-output %43
+%25 undefined[?] = Gather(%24, output_rows) {axis = 1}  # output_rows.attention
+%26 undefined[?] = Gather(%8, output_rows) {axis = 1}  # output_rows.hidden
+%28 undefined[?] = Linear(%25, blk.0.attn_output.weight)  # blk.0.attn_output
+%29 undefined[?] = Add(%26, %28)  # blk.0.attn_residual
+%31 undefined[?] = RMSNormalization(%29, blk.0.ffn_norm.weight) {axis = -1, epsilon = 1e-05}  # blk.0.ffn_norm
+%33 undefined[?] = Linear(%31, blk.0.ffn_gate.weight)  # blk.0.ffn_gate
+%35 undefined[?] = Linear(%31, blk.0.ffn_up.weight)  # blk.0.ffn_up
+%36 undefined[?] = Swish(%33) {alpha = 1}  # blk.0.ffn_swish
+%37 undefined[?] = Mul(%36, %35)  # blk.0.ffn_gated
+%39 undefined[?] = Linear(%37, blk.0.ffn_down.weight)  # blk.0.ffn_down
+%40 undefined[?] = Add(%29, %39)  # blk.0.ffn_residual
+%42 undefined[?] = RMSNormalization(%40, output_norm.weight) {axis = -1, epsilon = 1e-05}  # output_norm
+%44 undefined[?] = Linear(%42, output.weight)  # logits
+output %44
 )");
 }
 
@@ -98,19 +99,20 @@ constant output_norm.weight f32[64]
 %25 undefined[?] = CacheUpdate(key_cache.0, %24, positions, token_sequences, page_table) {kind = "keys", kv_num_heads = 2}  # blk.0.keys
 %26 undefined[?] = CacheUpdate(value_cache.0, %22, positions, token_sequences, page_table) {kind = "values", kv_num_heads = 2}  # blk.0.values
 %27 undefined[?] = CachedAttention(%23, %25, %26, positions, token_sequences, page_table) {num_heads = 4, kv_num_heads = 2, scale = 0.25, softcap = 0, window = 0}  # blk.0.attention
-%29 undefined[?] = Linear(%27, blk.0.attn_output.weight)  # blk.0.attn_output
-%30 undefined[?] = Add(%8, %29)  # blk.0.attn_residual
-%32 undefined[?] = RMSNormalization(%30, blk.0.ffn_norm.weight) {axis = -1, epsilon = 1e-05}  # blk.0.ffn_norm
-%34 undefined[?] = Linear(%32, blk.0.ffn_gate.weight)  # blk.0.ffn_gate
-%36 undefined[?] = Linear(%32, blk.0.ffn_up.weight)  # blk.0.ffn_up
-%37 undefined[?] = Swish(%34) {alpha = 1}  # blk.0.ffn_swish
-%38 undefined[?] = Mul(%37, %36)  # blk.0.ffn_gated
-%40 undefined[?] = Linear(%38, blk.0.ffn_down.weight)  # blk.0.ffn_down
-%41 undefined[?] = Add(%30, %40)  # blk.0.ffn_residual
-%42 undefined[?] = Gather(%41, output_rows) {axis = 1}  # output_rows.hidden
-%44 undefined[?] = RMSNormalization(%42, output_norm.weight) {axis = -1, epsilon = 1e-05}  # output_norm
-%45 undefined[?] = Linear(%44, token_embd.weight)  # logits
-output %45
+%28 undefined[?] = Gather(%27, output_rows) {axis = 1}  # output_rows.attention
+%29 undefined[?] = Gather(%8, output_rows) {axis = 1}  # output_rows.hidden
+%31 undefined[?] = Linear(%28, blk.0.attn_output.weight)  # blk.0.attn_output
+%32 undefined[?] = Add(%29, %31)  # blk.0.attn_residual
+%34 undefined[?] = RMSNormalization(%32, blk.0.ffn_norm.weight) {axis = -1, epsilon = 1e-05}  # blk.0.ffn_norm
+%36 undefined[?] = Linear(%34, blk.0.ffn_gate.weight)  # blk.0.ffn_gate
+%38 undefined[?] = Linear(%34, blk.0.ffn_up.weight)  # blk.0.ffn_up
+%39 undefined[?] = Swish(%36) {alpha = 1}  # blk.0.ffn_swish
+%40 undefined[?] = Mul(%39, %38)  # blk.0.ffn_gated
+%42 undefined[?] = Linear(%40, blk.0.ffn_down.weight)  # blk.0.ffn_down
+%43 undefined[?] = Add(%32, %42)  # blk.0.ffn_residual
+%45 undefined[?] = RMSNormalization(%43, output_norm.weight) {axis = -1, epsilon = 1e-05}  # output_norm
+%46 undefined[?] = Linear(%45, token_embd.weight)  # logits
+output %46
 )");
 }
 
@@ -158,19 +160,20 @@ constant output_norm.weight f32[64]
 %34 undefined[?] = CacheUpdate(key_cache.0, %33, positions, token_sequences, page_table) {kind = "keys", kv_num_heads = 2}  # blk.0.keys
 %35 undefined[?] = CacheUpdate(value_cache.0, %19, positions, token_sequences, page_table) {kind = "values", kv_num_heads = 2}  # blk.0.values
 %36 undefined[?] = CachedAttention(%26, %34, %35, positions, token_sequences, page_table) {num_heads = 4, kv_num_heads = 2, scale = 0.25, softcap = 0, window = 0}  # blk.0.attention
-%38 undefined[?] = Linear(%36, blk.0.attn_output.weight)  # blk.0.attn_output
-%39 undefined[?] = Add(%8, %38)  # blk.0.attn_residual
-%41 undefined[?] = RMSNormalization(%39, blk.0.ffn_norm.weight) {axis = -1, epsilon = 1e-05}  # blk.0.ffn_norm
-%43 undefined[?] = Linear(%41, blk.0.ffn_gate.weight)  # blk.0.ffn_gate
-%45 undefined[?] = Linear(%41, blk.0.ffn_up.weight)  # blk.0.ffn_up
-%46 undefined[?] = Swish(%43) {alpha = 1}  # blk.0.ffn_swish
-%47 undefined[?] = Mul(%46, %45)  # blk.0.ffn_gated
-%49 undefined[?] = Linear(%47, blk.0.ffn_down.weight)  # blk.0.ffn_down
-%50 undefined[?] = Add(%39, %49)  # blk.0.ffn_residual
-%51 undefined[?] = Gather(%50, output_rows) {axis = 1}  # output_rows.hidden
-%53 undefined[?] = RMSNormalization(%51, output_norm.weight) {axis = -1, epsilon = 1e-05}  # output_norm
-%54 undefined[?] = Linear(%53, token_embd.weight)  # logits
-output %54
+%37 undefined[?] = Gather(%36, output_rows) {axis = 1}  # output_rows.attention
+%38 undefined[?] = Gather(%8, output_rows) {axis = 1}  # output_rows.hidden
+%40 undefined[?] = Linear(%37, blk.0.attn_output.weight)  # blk.0.attn_output
+%41 undefined[?] = Add(%38, %40)  # blk.0.attn_residual
+%43 undefined[?] = RMSNormalization(%41, blk.0.ffn_norm.weight) {axis = -1, epsilon = 1e-05}  # blk.0.ffn_norm
+%45 undefined[?] = Linear(%43, blk.0.ffn_gate.weight)  # blk.0.ffn_gate
+%47 undefined[?] = Linear(%43, blk.0.ffn_up.weight)  # blk.0.ffn_up
+%48 undefined[?] = Swish(%45) {alpha = 1}  # blk.0.ffn_swish
+%49 undefined[?] = Mul(%48, %47)  # blk.0.ffn_gated
+%51 undefined[?] = Linear(%49, blk.0.ffn_down.weight)  # blk.0.ffn_down
+%52 undefined[?] = Add(%41, %51)  # blk.0.ffn_residual
+%54 undefined[?] = RMSNormalization(%52, output_norm.weight) {axis = -1, epsilon = 1e-05}  # output_norm
+%55 undefined[?] = Linear(%54, token_embd.weight)  # logits
+output %55
 )");
 }
 
