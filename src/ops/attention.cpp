@@ -10,10 +10,10 @@
 // own, or the last `window` of them. Where cos and sin are given, queries (and new keys) are rotated first.
 //
 // How attention is cut: a task is (a block of neighbouring rows of the step, one key/value head), task number = block
-// of rows * kv heads + kv head, so that neighbours in time read the same pages. A block has up to tokens / 8 rows and
-// up to kTaskQueries queries: 16 sequences that decode make 8 blocks of two rows each, a prompt makes blocks that widen
-// a page once for all their queries. Within a task the rows of a sequence are one kernel call over all blocks of
-// attention_block_tokens() positions.
+// of rows, counted from the last one, * kv heads + kv head, so that neighbours in time read the same pages. A block
+// has up to tokens / 8 rows and up to kTaskQueries queries: 16 sequences that decode make 8 blocks of two rows each, a
+// prompt makes blocks that widen a page once for all their queries. Within a task the rows of a sequence are one
+// kernel call over all blocks of attention_block_tokens() positions.
 //
 // A step of one token is different, where the node has the new keys and values and room for partial results:
 // - A barrier between what stores a token and what looks at it would cost more than either. The update, which is marked
@@ -213,7 +213,8 @@ public:
             return {};
         }
         const int64_t kv_head = task % shape_.kv_heads;
-        // Later queries see more keys. Long tasks first: when the last ones end, threads wait for each other.
+        // Later queries of a sequence see more keys. Long tasks first, for when the last ones end, threads wait for
+        // each other.
         const int64_t rows = arguments.inputs[0].rows();
         const int64_t block = arguments.work.grain[0];
         const int64_t begin = (divide_up(rows, block) - 1 - task / shape_.kv_heads) * block;

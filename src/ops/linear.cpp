@@ -27,10 +27,10 @@ constexpr int64_t kPackedTogether = int64_t{1} << 20;
 
 // Steps of fewer rows wait for weights, not for arithmetic.
 constexpr int64_t kFewRows = 32;
+// Rows times panels of the largest tasks of such steps, whose scratch stays in the second-level cache.
+constexpr int64_t kMostPanelRows = 1024;
 // Weights of the smallest tasks, if a panel is not more: reading them takes a microsecond.
 constexpr int64_t kLeastTaskBytes = 20 << 10;
-// Rows times panels of their largest tasks, whose scratch stays in the second-level cache.
-constexpr int64_t kMostPanelRows = 1024;
 
 struct Tile {
     int64_t row;
@@ -45,26 +45,22 @@ struct Tile {
 // is.
 class Cut {
 public:
-    // Panels of a unit are never parted.
+    // Panels of a unit are never parted. With fewer units than threads some threads have none of their own.
     Cut(int64_t rows, int64_t row_block, int64_t panels, int64_t unit, int64_t most, int64_t threads)
         : rows_(rows),
           row_block_(row_block),
           panels_(panels),
           unit_(unit),
           most_(std::max<int64_t>(1, most / unit)),
-          threads_(threads),
           units_of_block_(std::max<int64_t>(1, divide_up(panels, unit))),
-          units_(rows == 0 || panels == 0 ? 0 : divide_up(rows, row_block) * units_of_block_) {}
+          units_(rows == 0 || panels == 0 ? 0 : divide_up(rows, row_block) * units_of_block_),
+          threads_(std::clamp<int64_t>(units_, 1, threads)) {}
 
-    // The last ones may be empty.
-    int64_t tasks_of_thread() const {
+    // The last ones of a thread may be empty.
+    int64_t tasks() const {
         int64_t most = 0;
-        for (int64_t thread = 0; thread < threads_; ++thread) {
-            int64_t count = 0;
-            for (Run run = first(thread); run.units > 0; run = next(run, thread)) ++count;
-            most = std::max(most, count);
-        }
-        return most;
+        for (int64_t thread = 0; thread < threads_; ++thread) most = std::max(most, place(thread, INT64_MAX).before);
+        return most * threads_;
     }
     // Of the largest task.
     int64_t rows() const { return row_block_; }
@@ -72,35 +68,59 @@ public:
         const int64_t units_of_thread = divide_up(units_, threads_);
         return std::min({divide_up(units_of_thread, 2), most_, units_of_block_}) * unit_;
     }
-    Tile tile(int64_t task, int64_t tasks_of_thread) const {
+    Tile tile(int64_t task, int64_t tasks) const {
+        const int64_t tasks_of_thread = tasks / threads_;
         const int64_t thread = task / tasks_of_thread;
-        Run run = first(thread);
-        for (int64_t before = task % tasks_of_thread; before > 0; --before) run = next(run, thread);
-        const int64_t row = run.unit / units_of_block_ * row_block_;
-        const int64_t panel = run.unit % units_of_block_ * unit_;
-        return {row, std::min(row_block_, rows_ - row), panel, std::min(run.units * unit_, panels_ - panel)};
+        const int64_t at = place(thread, task % tasks_of_thread).unit;
+        const int64_t row = at / units_of_block_ * row_block_;
+        const int64_t panel = at % units_of_block_ * unit_;
+        const int64_t units = length(at, end_of(thread));
+        return {row, std::min(row_block_, rows_ - row), panel, std::min(units * unit_, panels_ - panel)};
     }
 
 private:
-    struct Run {
-        int64_t unit;  // counted through all blocks of rows
-        int64_t units;
+    struct Place {
+        int64_t unit;    // counted through all blocks of rows
+        int64_t before;  // tasks of the thread
     };
-    Run at(int64_t unit, int64_t thread) const {
-        const int64_t left = units_ * (thread + 1) / threads_ - unit;
-        return {unit, std::min({divide_up(left, 2), most_, units_of_block_ - unit % units_of_block_})};
+    int64_t end_of(int64_t thread) const { return units_ * (thread + 1) / threads_; }
+    int64_t length(int64_t unit, int64_t end) const {
+        return std::min({divide_up(end - unit, 2), most_, units_of_block_ - unit % units_of_block_});
     }
-    Run first(int64_t thread) const { return at(units_ * thread / threads_, thread); }
-    Run next(const Run& run, int64_t thread) const { return at(run.unit + run.units, thread); }
+    // Where the task of a thread begins that so many others come before: the thread's end if there are not so many.
+    Place place(int64_t thread, int64_t before) const {
+        const int64_t end = end_of(thread);
+        const int64_t tasks_of_block = divide_up(units_of_block_, most_);
+        Place at = {units_ * thread / threads_, 0};
+        while (at.before < before && at.unit < end) {
+            // What lies so far from the end is cut evenly, and passed in a few steps, however many rows there are.
+            const int64_t even = std::max<int64_t>(0, end - at.unit - 2 * most_);
+            const int64_t in_block = at.unit % units_of_block_;
+            const int64_t left = before - at.before;
+            const int64_t blocks = in_block == 0 ? std::min(even / units_of_block_, left / tasks_of_block) : 0;
+            const int64_t most = std::min(std::min(even, units_of_block_ - in_block) / most_, left);
+            if (blocks > 0) {
+                at.unit += blocks * units_of_block_;
+                at.before += blocks * tasks_of_block;
+            } else if (most > 0) {
+                at.unit += most * most_;
+                at.before += most;
+            } else {
+                at.unit += length(at.unit, end);
+                ++at.before;
+            }
+        }
+        return at;
+    }
 
     int64_t rows_;
     int64_t row_block_;
     int64_t panels_;
     int64_t unit_;
     int64_t most_;  // units
-    int64_t threads_;
     int64_t units_of_block_;
     int64_t units_;
+    int64_t threads_;
 };
 
 // One weight with its kernels: fills what of LinearArgs does not depend on the step's bytes.
@@ -185,29 +205,25 @@ private:
     Provider provider_;
 };
 
-// `whole` panels are never parted.
+// Groups of so many `whole` panels are never parted.
 Cut cut_of(const WeightReader& weight, int64_t rows, int64_t whole, int64_t threads) {
     const int64_t panels = weight.panels();
     if (rows < kFewRows) {
         const int64_t panel_bytes = std::max<int64_t>(1, weight.bytes_of_panel());
         const int64_t unit = std::max<int64_t>(1, std::min(kLeastTaskBytes / panel_bytes, panels));
         const int64_t most = kMostPanelRows / std::max<int64_t>(1, rows);
-        return {rows, rows, panels, std::max(unit, whole), most, threads};
+        return {rows, rows, panels, align_up(unit, whole), most, threads};
     }
     // Blocks of nearly equal height, or threads that meet after this step would wait for the tallest.
     const LinearTask task = weight.most();
     const int64_t blocks = divide_up(rows, task.rows);
     const int64_t row_block = blocks == 1 ? rows : align_up(divide_up(rows, blocks), 6);
     const int64_t unit = std::clamp<int64_t>(panels * blocks / threads, 1, task.least_panels);
-    return {rows, row_block, panels, std::max(unit, whole), task.panels, threads};
+    return {rows, row_block, panels, align_up(unit, whole), task.panels, threads};
 }
 
 Work work_of(const Cut& cut, int64_t threads, int64_t scratch_bytes) {
-    return {.tasks = cut.tasks_of_thread() * threads, .scratch_bytes = scratch_bytes, .grain = {threads}};
-}
-
-Tile tile_of(const Cut& cut, const Work& work, int64_t task) {
-    return cut.tile(task, work.tasks / work.grain[0]);
+    return {.tasks = cut.tasks(), .scratch_bytes = scratch_bytes, .grain = {threads}};
 }
 
 class Linear final : public PreparedNode {
@@ -222,7 +238,8 @@ public:
 
     Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
         const TensorView& dst = arguments.outputs[0];
-        const Tile part = tile_of(cut_of(weight_, dst.rows(), 1, arguments.work.grain[0]), arguments.work, task);
+        const Cut cut = cut_of(weight_, dst.rows(), 1, arguments.work.grain[0]);
+        const Tile part = cut.tile(task, arguments.work.tasks);
         if (part.panels == 0) return {};
         const int64_t column = part.panel * kPanelColumns;
         LinearArgs args = weight_.arguments(arguments.inputs[0], arguments.inputs[1], part, scratch);
@@ -269,7 +286,7 @@ public:
     Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const override {
         const TensorView& dst = arguments.outputs[0];
         const Cut cut = cut_of(gate_, dst.rows(), whole_panels(), arguments.work.grain[0]);
-        const Tile part = tile_of(cut, arguments.work, task);
+        const Tile part = cut.tile(task, arguments.work.tasks);
         if (part.panels == 0) return {};
         const int64_t stride = part.panels * kPanelColumns;
         auto* const gate = reinterpret_cast<float*>(scratch);

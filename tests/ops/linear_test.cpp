@@ -39,7 +39,7 @@ struct Sizes {
     int64_t inner;
 };
 
-// Around the panel of 32 columns, the tiles of rows and the task of 240 rows.
+// Around the panel of 32 columns, the tiles of rows and the task of some hundred rows.
 std::vector<Sizes> sizes_for(DType dtype) {
     std::vector<Sizes> sizes = {{1, 1, 32}, {1, 300, 64}, {3, 33, 64}, {5, 31, 96}, {33, 64, 32}, {250, 40, 32}};
     if (!is_block_format(dtype)) sizes.insert(sizes.end(), {{2, 7, 13}, {4, 65, 1}, {7, 32, 47}});
@@ -206,26 +206,58 @@ TEST_CASE("a gated linear is silu of the gate times the other product") {
     }
 }
 
-// Rows around those of a task, columns of a part of a panel up to more panels than one task has.
+// Few and many rows and blocks of them; columns of a part of a panel up to more panels than one task has.
 TEST_CASE("a linear and a gated linear have the same bits for any number of threads") {
     Random random(21);
+    constexpr auto kSizes = std::to_array<std::pair<int64_t, int64_t>>({{1, 5},
+                                                                        {1, 1100},
+                                                                        {31, 300},
+                                                                        {32, 5},
+                                                                        {32, 1100},
+                                                                        {133, 300},
+                                                                        {300, 1100},
+                                                                        {600, 300},
+                                                                        {3000, 700},
+                                                                        {9000, 40}});
     for (const DType dtype : {DType::F16, DType::Q4_0}) {
-        for (const int64_t rows : {1, 31, 32, 133, 300, 600}) {
-            for (const int64_t columns : {5, 300, 1100}) {
-                CAPTURE(dtype_name(dtype), rows, columns);
-                const Tensor x = exact_activations({rows, 64}, random);
-                const Operand weight = constant(weight_tensor(make_weight(dtype, columns, 64, random)));
-                const Operand gate = constant(weight_tensor(make_weight(dtype, columns, 64, random)));
-                const auto results = [&](int threads) {
-                    const RuntimePtr runtime = make_runtime(threads);
-                    return std::pair(
-                        values_of(result_of(Op::Linear, {given(x), weight}, {}, {.runtime = runtime})),
-                        values_of(result_of(Op::GatedLinear, {given(x), gate, weight}, {}, {.runtime = runtime})));
-                };
-                const auto wanted = results(1);
-                for (const int threads : {2, 3, 7}) {
-                    CAPTURE(threads);
-                    CHECK(results(threads) == wanted);
+        for (const auto& [rows, columns] : kSizes) {
+            CAPTURE(dtype_name(dtype), rows, columns);
+            const Tensor x = exact_activations({rows, 64}, random);
+            const Operand weight = constant(weight_tensor(make_weight(dtype, columns, 64, random)));
+            const Operand gate = constant(weight_tensor(make_weight(dtype, columns, 64, random)));
+            const auto results = [&](int threads) {
+                const RunOptions options{.runtime = make_runtime(threads)};
+                return std::pair(values_of(result_of(Op::Linear, {given(x), weight}, {}, options)),
+                                 values_of(result_of(Op::GatedLinear, {given(x), gate, weight}, {}, options)));
+            };
+            const auto wanted = results(1);
+            for (const int threads : {2, 3, 7}) {
+                CAPTURE(threads);
+                CHECK(results(threads) == wanted);
+            }
+        }
+    }
+}
+
+// Small panels, of which tasks have several: never a part of a group of activations, which has one scale.
+TEST_CASE("a gated linear's quantised result is its quantised floats") {
+    Random random(22);
+    for (const DType dtype : {DType::F16, DType::Q4_0}) {
+        for (const int64_t inner : {64, 96, 192}) {
+            for (const int64_t rows : {1, 31, 32, 300}) {
+                const Tensor x = exact_activations({rows, inner}, random);
+                const Operand gate = constant(weight_tensor(make_weight(dtype, 480, inner, random)));
+                const Operand up = constant(weight_tensor(make_weight(dtype, 480, inner, random)));
+                for (const int threads : {1, 2, 7}) {
+                    CAPTURE(dtype_name(dtype), inner, rows, threads);
+                    const RunOptions options{.runtime = make_runtime(threads)};
+                    const auto product = [&](const Attributes& attributes) {
+                        return result_of(Op::GatedLinear, {given(x), gate, up}, attributes, options);
+                    };
+                    const Tensor wanted = result_of(Op::QuantizeActivation, {given(product({}))});
+                    const Tensor got = product({{"to", static_cast<int64_t>(DType::Q8Row)}});
+                    CHECK(std::ranges::equal(std::span(got.data(), got.byte_size()),
+                                             std::span(wanted.data(), wanted.byte_size())));
                 }
             }
         }
