@@ -316,7 +316,7 @@ typedef struct quoin_model_facts {
     int64_t layers;
     int64_t embedding_length;      // width of the vectors between layers
     int64_t active_weight_bytes;   // weights read to generate one token in a sequence of its own
-    int64_t prompt_multiply_adds;  // of matrices, per token of a prompt whose logits are not wanted
+    int64_t prompt_multiply_adds;  // of matrices, per token whose logits are not wanted
     int32_t prompt_arithmetic;     // in which most of them are done: QUOIN_DTYPE_I8, QUOIN_DTYPE_F32, QUOIN_DTYPE_BF16
                                    // (whose peak is that of f32 where there are no bf16 instructions)
     int32_t reserved;

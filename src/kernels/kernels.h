@@ -45,7 +45,7 @@ struct LinearArgs {
 struct LinearTask {
     int64_t rows;
     int64_t panels;
-    int64_t least_panels;  // fewer would be lost beside what they share
+    int64_t least_panels;  // of the smallest task, where there are enough for all threads
 };
 constexpr LinearTask linear_task(DType weight) {
     return activation_dtype(weight) == DType::Q8Row ? LinearTask{264, 4, 1} : LinearTask{132, 16, 4};

@@ -61,7 +61,7 @@ struct PanelChunk {
 // How many values of K and how many panels some rows go through before they come to the next.
 struct Pass {
     int64_t values;
-    int64_t panels;  // as many as linear_task() has sums for
+    int64_t panels;  // at most as many as linear_task() has sums for
 };
 
 constexpr LinearTask kFloatTask = linear_task(DType::F32);
@@ -69,8 +69,8 @@ constexpr LinearTask kIntegerTask = linear_task(DType::Q4_0);
 static_assert(kFloatTask.rows % kRowStep == 0 && kIntegerTask.rows % kRowStep == 0);
 
 // Format::kWeight: the dtype of the weights, or another one with the same linear_task() and linear_room_bytes().
-// Format::pass(args, rows): of many rows a chunk of K and all panels of a task, so that no more of them than a chunk, a
-//     quarter of a megabyte, must stay in the second-level cache, whatever K is; of few whole panels, which are read
+// Format::pass(args, rows): of many rows a chunk of K and all panels of a task, so that no more of them than a chunk,
+//     half a megabyte at most, must stay in the second-level cache, whatever K is; of few whole panels, which are read
 //     from end to end.
 // Format::take(args, src, room, chunk): sets chunk.src and src_stride for the rows, first and values of chunk; src is
 //     value 0 of the first of the rows.

@@ -10,7 +10,7 @@ namespace {
 // Up to so many rows, taking codes apart costs less than storing and loading what they stand for: those of a tile, if
 // there are registers for codes beside its sums.
 constexpr int64_t kFewRows = kFloatTileRows >= 12 ? kFloatTileRows : 4;
-// How far ahead of their use codes are asked for, as floats are (linear_float.inl).
+// How far ahead of their use codes are asked for, as floats are (tile.inl).
 constexpr int64_t kCodesAhead = 8192;
 
 constexpr int64_t kCodeRow = kPanelColumns * 4;  // bytes of a row of lanes

@@ -1,10 +1,10 @@
-// The float register tile under Linear and attention: R rows of src times a strip of weights V vectors wide.
+// The float register tile under Linear: R rows of src times a strip of weights V vectors wide.
 
 namespace quoin {
 namespace {
 
 // How one row of a strip lies in memory: kValues of K side by side in every column, which a tile takes in kStep steps.
-// kWidens: of many tiles the first makes a Rest of it, whose rows lie side by side, and the others take that.
+// kWidens: of many tiles the first keeps the weights as it widened them, in the form Rest, for the others.
 struct F32Strip {
     using Rest = F32Strip;
     static constexpr bool kWidens = kFloatTileVectors < kPanelVectors;

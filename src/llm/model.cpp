@@ -78,7 +78,7 @@ ModelFacts facts_of(const Model& model) {
             if (read.insert(input).second) facts.active_weight_bytes += static_cast<int64_t>(constant.byte_size());
             if (constant.layout() != Layout::Panels) continue;
             const int64_t work = constant.shape().element_count().value_or(0);
-            if (has_row_for_each_output(graph, node)) {
+            if (model.decoder && has_row_for_each_output(graph, node)) {
                 facts.logits_multiply_adds += work;
                 continue;
             }

@@ -48,7 +48,7 @@ struct ModelFacts {
     int64_t parameter_count = 0;
     int64_t memory_bytes = 0;                    // weights, mapped ones included
     int64_t active_weight_bytes = 0;             // read to generate one token of one sequence
-    int64_t prompt_multiply_adds = 0;            // of matrices, per token of a prompt whose logits are not wanted
+    int64_t prompt_multiply_adds = 0;            // of matrices, per token whose logits are not wanted
     int64_t logits_multiply_adds = 0;            // more of them per token whose logits are wanted
     DType prompt_arithmetic = DType::Undefined;  // I8, BF16 or F32: what most of them are done in
 };

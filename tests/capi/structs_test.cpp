@@ -160,6 +160,18 @@ TEST_CASE("a field that the caller's struct does not reach has its default") {
     quoin_runtime_destroy(made);
 }
 
+// Four layers of width 192, keys of width 64, 512 between the two halves of the feed-forward, 1,536 tokens.
+TEST_CASE("the facts of a decoder count matrices before and behind the last attention") {
+    const RuntimeHandle runtime = one_thread();
+    const ModelHandle model = load(runtime.get(), tiny_bytes());
+    auto facts = sized<quoin_model_facts>();
+    check_ok(quoin_model_info(model.get(), &facts));
+    constexpr int64_t kBefore = (192 + 64 + 64) * 192;
+    constexpr int64_t kBehind = 192 * 192 + 3 * 512 * 192;
+    CHECK(facts.prompt_multiply_adds == 4 * kBefore + 3 * kBehind);
+    CHECK(facts.logits_multiply_adds == kBehind + 1536 * 192);
+}
+
 TEST_CASE("output structs of any size are filled as far as they go") {
     const RuntimeHandle runtime = one_thread();
     const ModelHandle model = load(runtime.get(), tiny_bytes());
