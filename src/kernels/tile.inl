@@ -52,12 +52,12 @@ struct FloatTile {
     int64_t weight_stride;  // bytes from one step of K to the next
     float* sums;            // [R][V * kLanes], read and written
     int64_t sum_stride;     // floats between rows
-    float* wide;            // [inner][V * kLanes], of Passing::Widen
+    float* wide;            // [inner][V * kLanes], of WeightUse::Widen
 };
 
 // What a tile does with weights beside multiplying them.
-enum class Passing {
-    Use,
+enum class WeightUse {
+    Multiply,
     Stream,  // asks memory for those kAheadBytes behind
     Widen,   // keeps them as floats for the tiles that come next: the stores hide behind its arithmetic
 };
@@ -66,7 +66,7 @@ enum class Passing {
 constexpr int64_t kAheadBytes = 8192;
 
 // sums[r] += src[r][k] * weights[k], k rising: the one order every caller relies on.
-template <int R, int V, class Strip, Passing kPassing>
+template <int R, int V, class Strip, WeightUse kUse>
 [[gnu::noinline]] void multiply_tile(const FloatTile& tile) {
     Floats sum[R][V];
     for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
@@ -79,11 +79,11 @@ template <int R, int V, class Strip, Passing kPassing>
     const int64_t stride = tile.src_stride;
     const int64_t weight_stride = tile.weight_stride;
     constexpr int64_t kRowBytes = V * kLanes * Strip::kColumnBytes;
-    const auto pass = [&](int v, Floats weight) QUOIN_LAMBDA_INLINE {
-        if constexpr (kPassing == Passing::Widen) store(wide + v * kLanes, weight);
+    const auto keep = [&](int v, Floats weight) QUOIN_LAMBDA_INLINE {
+        if constexpr (kUse == WeightUse::Widen) store(wide + v * kLanes, weight);
     };
     const auto next = [&](int64_t values) QUOIN_LAMBDA_INLINE {
-        if constexpr (kPassing == Passing::Stream) {
+        if constexpr (kUse == WeightUse::Stream) {
             for (int64_t byte = 0; byte < kRowBytes; byte += 64) __builtin_prefetch(w + kAheadBytes + byte);
         }
         w += weight_stride;
@@ -96,7 +96,7 @@ template <int R, int V, class Strip, Passing kPassing>
             Floats weight[V];
             for (int v = 0; v < V; ++v) {
                 weight[v] = Strip::weights(w + v * kLanes * Strip::kColumnBytes);
-                pass(v, weight[v]);
+                keep(v, weight[v]);
             }
             for (int r = 0; r < R; ++r) {
                 const Floats a = broadcast(src[r * stride]);
@@ -104,7 +104,7 @@ template <int R, int V, class Strip, Passing kPassing>
             }
             next(1);
         };
-        if constexpr (kPassing == Passing::Use) {
+        if constexpr (kUse == WeightUse::Multiply) {
 #pragma GCC unroll 4
             for (; k < tile.inner; ++k) step();
         } else {
@@ -116,8 +116,8 @@ template <int R, int V, class Strip, Passing kPassing>
                 const Ints pairs = load_ints(w + v * kVectorBytes);
                 const Floats low = low_bf16(pairs);
                 const Floats high = high_bf16(pairs);
-                pass(v, low);
-                pass(V + v, high);
+                keep(v, low);
+                keep(V + v, high);
                 for (int r = 0; r < R; ++r) {
                     sum[r][v] = fma(broadcast(src[r * stride]), low, sum[r][v]);
                     sum[r][v] = fma(broadcast(src[r * stride + 1]), high, sum[r][v]);
@@ -128,7 +128,7 @@ template <int R, int V, class Strip, Passing kPassing>
         if (k < tile.inner) {
             for (int v = 0; v < V; ++v) {
                 const Floats low = low_bf16(load_ints(w + v * kVectorBytes));
-                pass(v, low);
+                keep(v, low);
                 for (int r = 0; r < R; ++r) sum[r][v] = fma(broadcast(src[r * stride]), low, sum[r][v]);
             }
         }
@@ -139,12 +139,12 @@ template <int R, int V, class Strip, Passing kPassing>
     });
 }
 
-template <int R, int V, class Strip, Passing kPassing>
+template <int R, int V, class Strip, WeightUse kUse>
 QUOIN_INLINE void multiply_tile_of(int64_t rows, const FloatTile& tile) {
     if (rows == R) {
-        multiply_tile<R, V, Strip, kPassing>(tile);
+        multiply_tile<R, V, Strip, kUse>(tile);
     } else if constexpr (R > 1) {
-        multiply_tile_of<R - 1, V, Strip, kPassing>(rows, tile);
+        multiply_tile_of<R - 1, V, Strip, kUse>(rows, tile);
     }
 }
 
@@ -163,13 +163,13 @@ QUOIN_INLINE void multiply_few(int64_t rows, const FloatTile& panel) {
     // The fewest take all columns at once: a second pass would find its lines in the cache and leave memory idle.
     constexpr int kWholeRows = kFloatTileRows * kFloatTileVectors / kPanelVectors;
     if (rows <= kWholeRows) {
-        multiply_tile_of<kWholeRows, kPanelVectors, Strip, Passing::Stream>(rows, panel);
+        multiply_tile_of<kWholeRows, kPanelVectors, Strip, WeightUse::Stream>(rows, panel);
         return;
     }
     if constexpr (kWholeRows < kFloatTileRows) {
         for (int64_t v = 0; v < kPanelVectors; v += kFloatTileVectors) {
             const FloatTile strip = strip_of<Strip>(panel, v);
-            multiply_tile_of<kFloatTileRows, kFloatTileVectors, Strip, Passing::Stream>(rows, strip);
+            multiply_tile_of<kFloatTileRows, kFloatTileVectors, Strip, WeightUse::Stream>(rows, strip);
         }
     }
 }
@@ -177,8 +177,8 @@ QUOIN_INLINE void multiply_few(int64_t rows, const FloatTile& panel) {
 // Leaves in `tile` the weights that the others take.
 template <class Strip>
 QUOIN_INLINE void multiply_first(int64_t rows, FloatTile& tile) {
-    constexpr Passing kPassing = Strip::kWidens ? Passing::Widen : Passing::Use;
-    multiply_tile_of<kFloatTileRows, kFloatTileVectors, Strip, kPassing>(rows, tile);
+    constexpr WeightUse kUse = Strip::kWidens ? WeightUse::Widen : WeightUse::Multiply;
+    multiply_tile_of<kFloatTileRows, kFloatTileVectors, Strip, kUse>(rows, tile);
     if constexpr (Strip::kWidens) {
         tile.weights = reinterpret_cast<const std::byte*>(tile.wide);
         tile.weight_stride = kFloatTileVectors * kVectorBytes;
@@ -203,7 +203,7 @@ QUOIN_INLINE void multiply_many(int64_t rows, const FloatTile& panel, const std:
             if (t == tiles) {
                 multiply_first<Strip>(height, tile);
             } else {
-                multiply_tile_of<kRows, kVectors, typename Strip::Rest, Passing::Use>(height, tile);
+                multiply_tile_of<kRows, kVectors, typename Strip::Rest, WeightUse::Multiply>(height, tile);
             }
             tile.src += height * tile.src_stride;
             tile.sums += height * tile.sum_stride;

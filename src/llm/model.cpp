@@ -17,7 +17,7 @@ Result<std::vector<RuntimeValue>> defaults_of(const Graph& graph) {
 }
 
 // Whether a node of a decoder is computed for the tokens alone whose logits are wanted.
-bool has_row_for_each_output(const Graph& graph, const Node& node) {
+bool is_for_wanted_rows(const Graph& graph, const Node& node) {
     const auto& dims = graph.value(node.outputs[0]).dims;
     const auto& wanted = graph.value(graph.outputs()[0]).dims;
     return dims && wanted && dims->size() == wanted->size() && wanted->size() > 1 && (*dims)[1] == (*wanted)[1];
@@ -78,7 +78,7 @@ ModelFacts facts_of(const Model& model) {
             if (read.insert(input).second) facts.active_weight_bytes += static_cast<int64_t>(constant.byte_size());
             if (constant.layout() != Layout::Panels) continue;
             const int64_t work = constant.shape().element_count().value_or(0);
-            if (model.decoder && has_row_for_each_output(graph, node)) {
+            if (model.decoder && is_for_wanted_rows(graph, node)) {
                 facts.logits_multiply_adds += work;
                 continue;
             }
