@@ -1,5 +1,9 @@
 // Linear, GatedLinear, QuantizeActivation and Embedding for every weight dtype, against sums in double precision.
 #include "ops/linear.h"
+
+#include <algorithm>
+#include <array>
+
 #include "op_test.h"
 
 namespace quoin::test {
