@@ -35,7 +35,7 @@ struct LinearArgs {
     float* dst;                // [rows][columns]
     int64_t dst_stride;        // floats between rows
     Activation activation;     // all zero: none; slopes [columns]
-    bool hardware_follows;     // hardware_follows_streams(), for vectors of 16 lanes; never decides a result
+    bool hardware_follows;     // hardware_follows_streams(); never decides a result
     CodeBlocks codes;          // of linear_u2, linear_u4 and linear_u8
     std::byte* scratch;        // linear_scratch_bytes(), aligned to 64, private to the call
 };

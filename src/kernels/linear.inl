@@ -45,23 +45,29 @@ QUOIN_INLINE int64_t row_block(int64_t rows, int64_t most) {
     return ((rows + blocks - 1) / blocks + kRowStep - 1) / kRowStep * kRowStep;
 }
 
-// One panel, some rows, a chunk of K.
+// One panel or several side by side, some rows, a chunk of K.
 struct PanelChunk {
-    const std::byte* panel;
+    const std::byte* panel;  // the first one
+    int64_t panels;
     int64_t first;         // value of K that the chunk begins with
     int64_t values;        // of K
     const std::byte* src;  // from the chunk's first value on
     int64_t src_stride;    // bytes between rows
     int64_t rows;
-    float* sums;              // [rows][32]
+    float* sums;              // [panels][rows][32]
     const std::byte* behind;  // panel and first value of the chunk that comes next
     int64_t behind_first;
 };
+
+// Panels that few rows read side by side, a little of each in turn, where the hardware follows streams: each only so
+// far ahead and never into the next 4 KiB, so that one alone leaves memory idle.
+constexpr int64_t kPanelsBeside = 4;
 
 // How many values of K and how many panels some rows go through before they come to the next.
 struct Pass {
     int64_t values;
     int64_t panels;  // at most as many as linear_task() has sums for
+    int64_t beside;  // panels of them that are multiplied together
 };
 
 constexpr LinearTask kFloatTask = linear_task(DType::F32);
@@ -98,11 +104,12 @@ QUOIN_INLINE void linear(const LinearArgs& args) {
                 chunk.values = smaller(args.inner - first, pass.values);
                 Format::take(args, args.src + row * args.src_stride, room, chunk);
                 const bool end = first + pass.values >= args.inner;
-                for (int64_t panel = 0; panel < panels; ++panel) {
-                    const bool last = panel + 1 == panels;
+                for (int64_t panel = 0; panel < panels; panel += chunk.panels) {
+                    chunk.panels = smaller(panels - panel, pass.beside);
+                    const bool last = panel + chunk.panels == panels;
                     chunk.panel = weights + panel * args.panel_stride;
                     chunk.sums = sums + panel * row_sums;
-                    chunk.behind = last && !end ? weights : chunk.panel + args.panel_stride;
+                    chunk.behind = last && !end ? weights : chunk.panel + chunk.panels * args.panel_stride;
                     chunk.behind_first = !last ? first : end ? 0 : first + pass.values;
                     Format::multiply(args, room, chunk);
                 }

@@ -31,7 +31,15 @@ struct FloatPanels {
     static constexpr bool kPairs = __is_same(Strip, Bf16DotStrip);
     static constexpr int64_t kValuesPerFloat = kPairs ? 2 : 1;
 
-    static QUOIN_INLINE Pass pass(const LinearArgs&, int64_t rows) { return float_pass(rows, kLanes, kValuesPerFloat); }
+    // Of so many rows, panels are read side by side; more wait for arithmetic. And how much of each in turn.
+    static constexpr int64_t kRowsBeside = kFloatTileRows * 2 / 3;
+    static constexpr int64_t kTurnBytes = 1024;
+
+    static QUOIN_INLINE Pass pass(const LinearArgs& args, int64_t rows) {
+        Pass pass = float_pass(rows, kLanes, kValuesPerFloat);
+        if (rows <= kRowsBeside && args.hardware_follows) pass.beside = kPanelsBeside;
+        return pass;
+    }
 
     static QUOIN_INLINE void take(const LinearArgs& args, const std::byte* src, Room& room, PanelChunk& chunk) {
         if constexpr (kPairs) {
@@ -41,7 +49,7 @@ struct FloatPanels {
         }
     }
 
-    static QUOIN_INLINE void multiply(const LinearArgs&, Room& room, const PanelChunk& chunk) {
+    static QUOIN_INLINE void multiply(const LinearArgs& args, Room& room, const PanelChunk& chunk) {
         constexpr int64_t kStride = kPanelColumns * Strip::kColumnBytes;
         const auto bytes_of = [](int64_t values) QUOIN_LAMBDA_INLINE {
             return (values + Strip::kValues - 1) / Strip::kValues * kStride;
@@ -49,16 +57,28 @@ struct FloatPanels {
         FloatTile tile = {};
         tile.src = reinterpret_cast<const float*>(chunk.src);
         tile.src_stride = chunk.src_stride / 4;
-        tile.inner = (chunk.values + kValuesPerFloat - 1) / kValuesPerFloat;
-        tile.weights = chunk.panel + bytes_of(chunk.first);
         tile.weight_stride = kStride;
-        tile.sums = chunk.sums;
         tile.sum_stride = kPanelColumns;
         tile.wide = room.wide;
-        if (chunk.rows <= kFloatTileRows) {
-            multiply_few<Strip>(chunk.rows, tile);
-        } else {
+        const auto go_to = [&](int64_t panel, int64_t first, int64_t values) QUOIN_LAMBDA_INLINE {
+            tile.inner = (values + kValuesPerFloat - 1) / kValuesPerFloat;
+            tile.weights = chunk.panel + panel * args.panel_stride + bytes_of(chunk.first + first);
+            tile.sums = chunk.sums + panel * chunk.rows * kPanelColumns;
+        };
+        if (chunk.rows > kFloatTileRows) {
+            go_to(0, 0, chunk.values);
             multiply_many<Strip>(chunk.rows, tile, chunk.behind + bytes_of(chunk.behind_first), bytes_of(chunk.values));
+        } else if (chunk.rows > kRowsBeside || !args.hardware_follows) {
+            go_to(0, 0, chunk.values);
+            multiply_few<Strip, WeightUse::Stream>(chunk.rows, tile);
+        } else {
+            constexpr int64_t kTurn = kTurnBytes / kStride * Strip::kValues;
+            for (int64_t first = 0; first < chunk.values; first += kTurn, tile.src += kTurn / kValuesPerFloat) {
+                for (int64_t panel = 0; panel < chunk.panels; ++panel) {
+                    go_to(panel, first, smaller(chunk.values - first, kTurn));
+                    multiply_few<Strip, WeightUse::Multiply>(chunk.rows, tile);
+                }
+            }
         }
     }
 };

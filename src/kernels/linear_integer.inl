@@ -108,12 +108,25 @@ struct IntegerPanel {
         }
     }
 
-    // R rows and the whole panel, without a detour over memory: read from one end to the other, for a second pass over
-    // other columns would find its lines in the cache and leave memory idle. kAsks: for weights
-    // ahead of their use.
+    // Codes that take more arithmetic keep AVX2 busy for as long as memory needs: side by side they gain nothing.
+    static QUOIN_INLINE bool reads_beside(const LinearArgs& args) {
+        return args.hardware_follows &&
+               (kManyRegisters || (Place::kFormat.high_bits == 0 && !Place::kFormat.values.used));
+    }
+
+    // Of one panel.
+    template <int R>
+    struct PanelSums {
+        Floats total[R][kPanelVectors];
+        Floats group[R][kPanelVectors];
+        typename Reader::Shared shared[kPanelVectors];
+    };
+
+    // R rows and whole panels, without a detour over memory: read from one end to the other, for a second pass over
+    // other columns would find its lines in the cache and leave memory idle; a run of 32 of each panel in turn. kAsks:
+    // for weights ahead of their use.
     template <int R, bool kAsks>
-    static QUOIN_INLINE void multiply_rows(const std::byte* panel, int64_t parts, const std::byte* rows, int64_t stride,
-                                           float* sums) {
+    static QUOIN_INLINE void multiply_rows(const PanelChunk& chunk, int64_t panel_stride) {
         constexpr int V = kPanelVectors;
         constexpr bool kMinimum = Reader::kMinimum;
         using Prepare = PrepareNow<kType>;
@@ -121,15 +134,16 @@ struct IntegerPanel {
         constexpr int kRuns = Reader::kRuns;
         constexpr int kGroupParts = kActivationBlock / 32;
         static_assert(kParts == 1 || kParts == 2 * kGroupParts);
-        Floats total[R][V];
-        Floats acc[R][V];
-        for (int r = 0; r < R; ++r) {
-            for (int v = 0; v < V; ++v) total[r][v] = acc[r][v] = zeros();
+        PanelSums<R> all[kPanelsBeside];
+        for (int64_t p = 0; p < chunk.panels; ++p) {
+            for (int r = 0; r < R; ++r) {
+                for (int v = 0; v < V; ++v) all[p].total[r][v] = all[p].group[r][v] = zeros();
+            }
         }
-        const std::byte* block = panel;
-        const std::byte* group = rows;
-        typename Reader::Shared shared[V];
-        const auto add_part = [&](int64_t in_block, int64_t part) QUOIN_LAMBDA_INLINE {
+        const std::byte* group = chunk.src;
+        const int64_t stride = chunk.src_stride;
+        const auto add_part = [&](PanelSums<R>& sums, const std::byte* block, int64_t in_block,
+                                  int64_t part) QUOIN_LAMBDA_INLINE {
             const std::byte* const here = block + in_block * kBytesPerPart;
             if constexpr (kAsks) {
                 prefetch_far<kBytesPerPart>(here);
@@ -140,81 +154,94 @@ struct IntegerPanel {
             constexpr int kBeside = kManyRegisters ? V : R > 1 || kLanes != 8 ? 1 : kPlainCodes ? V : 2;
             for (int first = 0; first < V; first += kBeside) {
                 Dot dot[R][kBeside][kRuns];
-                for (int r = 0; r < R; ++r) {
-                    for (int v = 0; v < kBeside; ++v) {
-                        for (int i = 0; i < kRuns; ++i) {
-                            begin_dot<Prepare::kOffset>(dot[r][v][i], offset_of<kRuns>(group + r * stride, part, i));
-                        }
-                    }
-                }
+                for_constant<R * kBeside * kRuns>([&](auto n) QUOIN_LAMBDA_INLINE {
+                    constexpr int r = n / (kBeside * kRuns), v = n / kRuns % kBeside, i = n % kRuns;
+                    begin_dot<Prepare::kOffset>(dot[r][v][i], offset_of<kRuns>(group + r * stride, part, i));
+                });
                 Prepare::template for_groups<kBeside>(
                     block + Place::codes_at(in_block) + first * kVectorBytes,
                     [&](auto v, auto index, Ints w) QUOIN_LAMBDA_INLINE {
                         constexpr int kSteps = kGroups / kRuns;
-                        for (int r = 0; r < R; ++r) {
+                        for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
                             const Ints a = broadcast_quad(group + r * stride + part * 32 + 4 * index);
                             dot[r][v][index / kSteps].template step<index % kSteps, kSteps>(w, a);
-                        }
+                        });
                     });
-                for (int v = 0; v < kBeside; ++v) {
+                for_constant<kBeside>([&](auto v) QUOIN_LAMBDA_INLINE {
                     Floats scale[2];
                     Floats minimum[2] = {zeros(), zeros()};
                     // After the codes, since they lie behind them.
                     const int64_t column = (first + v) * kLanes;
-                    if (kParts == 1) shared[first + v] = Reader::read_shared(block, column);
-                    Reader::read(shared[first + v], block, in_block, column, scale, minimum);
-                    for (int r = 0; r < R; ++r) {
+                    if constexpr (kParts == 1) {
+                        Reader::read(Reader::read_shared(block, column), block, in_block, column, scale, minimum);
+                    } else {
+                        Reader::read(sums.shared[first + v], block, in_block, column, scale, minimum);
+                    }
+                    for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
                         const std::byte* const row = group + r * stride;
-                        Floats& sums_of_group = acc[r][first + v];
-                        for (int i = 0; i < kRuns; ++i) {
+                        Floats sum_of_group = sums.group[r][first + v];
+                        for_constant<kRuns>([&](auto i) QUOIN_LAMBDA_INLINE {
                             const Floats sum = kMinimum ? sum_of_run<kRuns>(row, part, i) : zeros();
                             const Ints product = dot[r][v][i].end(offset_of<kRuns>(row, part, i), Prepare::kOffset);
-                            sums_of_group = add_run<kMinimum>(sums_of_group, product, scale[i], minimum[i], sum);
-                        }
-                    }
-                }
+                            sum_of_group = add_run<kMinimum>(sum_of_group, product, scale[i], minimum[i], sum);
+                        });
+                        sums.group[r][first + v] = sum_of_group;
+                    });
+                });
             }
         };
+        const std::byte* block = chunk.panel;
+        const int64_t parts = chunk.values / 32;
         for (int64_t at = 0; at < parts; at += kGroupParts, group += kActivationBlockBytes) {
             if constexpr (kParts == 1) {
                 const int64_t end = smaller(parts - at, int64_t{kGroupParts});
                 for (int64_t part = 0; part < end; ++part, block += Place::kBytes) {
-                    add_part(0, part);
+                    for (int64_t p = 0; p < chunk.panels; ++p) add_part(all[p], block + p * panel_stride, 0, part);
                 }
             } else {
                 const int64_t in_block = at % kParts;
                 if (in_block == 0) {
-                    for (int v = 0; v < V; ++v) shared[v] = Reader::read_shared(block, v * kLanes);
+                    for (int64_t p = 0; p < chunk.panels; ++p) {
+                        for (int v = 0; v < V; ++v) {
+                            all[p].shared[v] = Reader::read_shared(block + p * panel_stride, v * kLanes);
+                        }
+                    }
                 }
-                for_constant<kGroupParts>([&](auto part) QUOIN_LAMBDA_INLINE { add_part(in_block + part, part); });
+                for_constant<kGroupParts>([&](auto part) QUOIN_LAMBDA_INLINE {
+                    for (int64_t p = 0; p < chunk.panels; ++p) {
+                        add_part(all[p], block + p * panel_stride, in_block + part, part);
+                    }
+                });
                 if (in_block != 0) block += Place::kBytes;
             }
-            for (int r = 0; r < R; ++r) {
-                const Floats factor = broadcast(read<float>(group + r * stride + ActivationGroup::kScale));
-                for (int v = 0; v < V; ++v) {
-                    total[r][v] = fma(acc[r][v], factor, total[r][v]);
-                    acc[r][v] = zeros();
+            for (int64_t p = 0; p < chunk.panels; ++p) {
+                for (int r = 0; r < R; ++r) {
+                    const Floats factor = broadcast(read<float>(group + r * stride + ActivationGroup::kScale));
+                    for (int v = 0; v < V; ++v) {
+                        all[p].total[r][v] = fma(all[p].group[r][v], factor, all[p].total[r][v]);
+                        all[p].group[r][v] = zeros();
+                    }
                 }
             }
         }
-        for (int r = 0; r < R; ++r) {
-            for (int v = 0; v < V; ++v) store(sums + r * kPanelColumns + v * kLanes, total[r][v]);
+        float* sums = chunk.sums;
+        for (int64_t p = 0; p < chunk.panels; ++p) {
+            for (int r = 0; r < R; ++r, sums += kPanelColumns) {
+                for (int v = 0; v < V; ++v) store(sums + v * kLanes, all[p].total[r][v]);
+            }
         }
     }
 
     template <int R>
-    static QUOIN_INLINE void multiply_rows_of(int64_t rows, const std::byte* panel, const LinearArgs& args,
-                                              const std::byte* src, float* sums) {
-        if (rows == R) {
-            const int64_t parts = args.inner / 32;
-            // Where few registers make arithmetic slow it pays to ask, whatever the hardware does; else that disturbs.
-            if (kManyRegisters && args.hardware_follows) {
-                multiply_rows<R, false>(panel, parts, src, args.src_stride, sums);
+    static QUOIN_INLINE void multiply_rows_of(const PanelChunk& chunk, const LinearArgs& args) {
+        if (chunk.rows == R) {
+            if (reads_beside(args)) {
+                multiply_rows<R, false>(chunk, args.panel_stride);
             } else {
-                multiply_rows<R, true>(panel, parts, src, args.src_stride, sums);
+                multiply_rows<R, true>(chunk, args.panel_stride);
             }
         } else if constexpr (R > 1) {
-            multiply_rows_of<R - 1>(rows, panel, args, src, sums);
+            multiply_rows_of<R - 1>(chunk, args);
         }
     }
 
@@ -277,7 +304,9 @@ struct IntegerPanel {
     static constexpr DType kWeight = kType;
 
     static QUOIN_INLINE Pass pass(const LinearArgs& args, int64_t rows) {
-        return rows <= kStreamedRows ? Pass{args.inner, 1} : Pass{kChunkParts * 32, kIntegerTask.panels};
+        if (rows > kStreamedRows) return {kChunkParts * 32, kIntegerTask.panels, 1};
+        const int64_t panels = rows <= kRegisterRows && reads_beside(args) ? kPanelsBeside : 1;
+        return {args.inner, panels, panels};
     }
 
     static QUOIN_INLINE void take(const LinearArgs& args, const std::byte* src, Room&, PanelChunk& chunk) {
@@ -287,7 +316,7 @@ struct IntegerPanel {
 
     static QUOIN_INLINE void multiply(const LinearArgs& args, Room& room, const PanelChunk& chunk) {
         if (chunk.rows <= kRegisterRows) {
-            multiply_rows_of<kRegisterRows>(chunk.rows, chunk.panel, args, chunk.src, chunk.sums);
+            multiply_rows_of<kRegisterRows>(chunk, args);
         } else if (chunk.rows <= kPackedRows) {
             if constexpr (kPackedRows != 0) multiply_packed_tiles(chunk);
         } else {

@@ -57,11 +57,19 @@ int64_t probe_bf16(int64_t rounds) {
 }
 
 uint64_t probe_read(const std::byte* src, int64_t bytes) {
+    // Four places at once: a processor's prefetchers follow each stream only so far ahead. One core of a Zen 3 reads
+    // one stream at 21 GB/s and four at 28.
     constexpr int kStreams = 4;
+    constexpr int64_t kTurn = 128;
+    const int64_t part = bytes / kStreams / kTurn * kTurn;
     Ints sum[kStreams];
     for (int i = 0; i < kStreams; ++i) sum[i] = broadcast_int(0);
-    for (int64_t at = 0; at + kStreams * kVectorBytes <= bytes; at += kStreams * kVectorBytes) {
-        for (int i = 0; i < kStreams; ++i) sum[i] = add_ints(sum[i], load_ints(src + at + i * kVectorBytes));
+    for (int64_t at = 0; at < part; at += kTurn) {
+        for_constant<kStreams>([&](auto i) QUOIN_LAMBDA_INLINE {
+            for (int64_t byte = at; byte < at + kTurn; byte += kVectorBytes) {
+                sum[i] = add_ints(sum[i], load_ints(src + i * part + byte));
+            }
+        });
     }
     const Ints all = add_ints(add_ints(sum[0], sum[1]), add_ints(sum[2], sum[3]));
     uint64_t checksum = 0;

@@ -158,18 +158,18 @@ QUOIN_INLINE FloatTile strip_of(const FloatTile& panel, int64_t v) {
 }
 
 // A panel for at most kFloatTileRows rows: one tile high.
-template <class Strip>
+template <class Strip, WeightUse kUse>
 QUOIN_INLINE void multiply_few(int64_t rows, const FloatTile& panel) {
     // The fewest take all columns at once: a second pass would find its lines in the cache and leave memory idle.
     constexpr int kWholeRows = kFloatTileRows * kFloatTileVectors / kPanelVectors;
     if (rows <= kWholeRows) {
-        multiply_tile_of<kWholeRows, kPanelVectors, Strip, WeightUse::Stream>(rows, panel);
+        multiply_tile_of<kWholeRows, kPanelVectors, Strip, kUse>(rows, panel);
         return;
     }
     if constexpr (kWholeRows < kFloatTileRows) {
         for (int64_t v = 0; v < kPanelVectors; v += kFloatTileVectors) {
             const FloatTile strip = strip_of<Strip>(panel, v);
-            multiply_tile_of<kFloatTileRows, kFloatTileVectors, Strip, WeightUse::Stream>(rows, strip);
+            multiply_tile_of<kFloatTileRows, kFloatTileVectors, Strip, kUse>(rows, strip);
         }
     }
 }
