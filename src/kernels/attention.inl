@@ -10,9 +10,12 @@ namespace quoin {
 namespace {
 
 constexpr float kLog2E = 1.44269504088896341F;
-// Queries of a register tile, beside two vectors of tokens or values.
+// Queries of a register tile, beside two vectors of tokens or values; fewer beside more.
 constexpr int kTileQueries = kLanes == 16 ? 12 : kLanes == 8 ? 6 : 4;
 static_assert(kTileQueries <= kAttentionTileQueries);
+// So many queries at most, those of one token most often, take keys and values as pages hold them and ask memory for
+// the next ones on the way; for more a block is widened once.
+constexpr int64_t kFewQueries = kLanes == 4 ? kTileQueries : 12;
 constexpr int64_t kMostBlockPages = kMostBlockTokens / kPageTokens;
 // Floats between the scores of two queries: a constant, so that a tile needs one pointer for all its queries.
 constexpr int64_t kScoreStride = kMostBlockTokens;
@@ -27,8 +30,8 @@ struct AttentionState {
     float* total;         // [queries]: sum of probabilities so far
     float* scores;        // [tile][block tokens]: scores, then probabilities
     float* block_sums;    // [tile][padded]: of the block at hand
-    float block_highest[kTileQueries];
-    float block_total[kTileQueries];
+    float block_highest[kAttentionTileQueries];
+    float block_total[kAttentionTileQueries];
     float* products;    // [block tokens]: probabilities times scales of one query
     int32_t* pairs;     // [tile][block tokens / 2]: the same as integers
     std::byte* keys;    // the block at hand, widened
@@ -155,9 +158,9 @@ QUOIN_INLINE void divide_by_total(const float* sums, float total, int64_t size, 
 
 // Calls tile(begin, count) for all queries, in tiles of nearly equal height.
 template <class Function>
-QUOIN_INLINE void for_tiles(int64_t queries, Function function) {
+QUOIN_INLINE void for_tiles(int64_t queries, int64_t most, Function function) {
     int64_t begin = 0;
-    for (int64_t tiles = (queries + kTileQueries - 1) / kTileQueries; tiles > 0; --tiles) {
+    for (int64_t tiles = (queries + most - 1) / most; tiles > 0; --tiles) {
         const int64_t count = (queries - begin + tiles - 1) / tiles;
         function(begin, count);
         begin += count;
@@ -193,10 +196,11 @@ QUOIN_INLINE void locate(const AttentionArgs& args, Range all, int64_t tokens, B
     }
 }
 
+// Cache::kQueries: queries of a tile, at most kAttentionTileQueries.
 template <class Cache>
 QUOIN_INLINE void attend_tile(const AttentionArgs& args, AttentionState& state, const Block& block, int64_t begin,
                               int64_t count) {
-    Range seen[kTileQueries];
+    Range seen[kAttentionTileQueries];
     Range all = {INT64_MAX, 0};
     for (int64_t i = 0; i < count; ++i) {
         seen[i] = seen_in_block(args, (begin + i) / args.heads, block.origin, state.block_tokens);
@@ -255,9 +259,9 @@ QUOIN_INLINE void attention(const AttentionArgs& args) {
     state.sums = take(queries * room);
     state.highest = take(queries);
     state.total = take(queries);
-    state.scores = take(kTileQueries * kScoreStride);
-    state.block_sums = take(kTileQueries * room);
-    state.pairs = reinterpret_cast<int32_t*>(take(kTileQueries * kScoreStride / 2));
+    state.scores = take(kAttentionTileQueries * kScoreStride);
+    state.block_sums = take(kAttentionTileQueries * room);
+    state.pairs = reinterpret_cast<int32_t*>(take(kAttentionTileQueries * kScoreStride / 2));
     state.products = take(kScoreStride);
     state.keys = reinterpret_cast<std::byte*>(take(state.block_tokens * size));
     state.values = reinterpret_cast<std::byte*>(take(state.block_tokens * room));
@@ -293,8 +297,9 @@ QUOIN_INLINE void attention(const AttentionArgs& args) {
         block.origin = b * state.block_tokens;
         locate(args, all, state.block_tokens, block);
         Cache::open(args, state, block);
-        for_tiles(queries, [&](int64_t begin, int64_t count)
-                               QUOIN_LAMBDA_INLINE { attend_tile<Cache>(args, state, block, begin, count); });
+        for_tiles(queries, Cache::kQueries, [&](int64_t begin, int64_t count) QUOIN_LAMBDA_INLINE {
+            attend_tile<Cache>(args, state, block, begin, count);
+        });
     }
     if (args.partials != nullptr) return;
     for (int64_t r = 0; r < args.rows; ++r) {

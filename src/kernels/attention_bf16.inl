@@ -14,6 +14,7 @@ template <class Words>
 struct Pairs {
     using Lanes = typename Words::Lanes;
     using Vector = Lanes;
+    static constexpr int kVectors = 2;
     static constexpr int64_t kTogether = 2;
     static QUOIN_INLINE Lanes factor(const std::byte* p) { return broadcast_quad(p); }
     static QUOIN_INLINE Floats multiply_add(Floats sum, Lanes a, Lanes b) { return bf16_dot(sum, a, b); }
@@ -68,6 +69,7 @@ QUOIN_INLINE void pair_rows(const std::byte* first, const std::byte* second, int
 
 template <class Words, bool kWiden>
 struct PairCache {
+    static constexpr int64_t kQueries = kTileQueries;
     using Form = std::conditional_t<kWiden, NearPairs<Words>, CachedPairs<Words>>;
     static constexpr int64_t kPagePairs = kPageTokens / 2;
 
@@ -174,7 +176,7 @@ struct PairCache {
 void attention_bf16(const AttentionArgs& args) {
     if constexpr (kHasBf16Dot) {
         // A row of values must be whole vectors of pairs to be read where it lies.
-        if (args.rows * args.heads > kTileQueries || args.head_size % (2 * kLanes) != 0) {
+        if (args.rows * args.heads > kFewQueries || args.head_size % (2 * kLanes) != 0) {
             attention<PairCache<WithBf16Dot, true>>(args);
         } else {
             attention<PairCache<WithBf16Dot, false>>(args);

@@ -9,6 +9,7 @@ namespace {
 //   kTogether   products that a lane sums in one step: of neighbouring values of a head (scores) or tokens (sums)
 //   kRows       rows of memory a step passes over
 //   kAhead      memory is slow, so later chunks are asked for on the way
+//   kVectors    of a tile of few queries, at most
 // The request is for the second-level cache, which keeps twice as many of them under way as the first: 34 instead of 18
 // GB/s of two Zen 4 cores over f32 pages.
 struct OneFloat {
@@ -16,6 +17,7 @@ struct OneFloat {
     static constexpr int64_t kTogether = 1;
     static constexpr int64_t kRows = 1;
     static constexpr bool kAhead = true;
+    static constexpr int kVectors = 8;
     static QUOIN_INLINE Floats factor(const std::byte* p) { return broadcast(read<float>(p)); }
     static QUOIN_INLINE Floats multiply_add(Floats sum, Floats a, Floats b) { return fma(a, b, sum); }
 };
@@ -37,6 +39,7 @@ struct Bf16Cached : OneFloat {
 // Floats that lie in a cache of the processor, or that many tiles will pass over.
 struct Near : F32Cached {
     static constexpr bool kAhead = false;
+    static constexpr int kVectors = 2;
 };
 
 // The V vectors of a step from p on.
@@ -53,6 +56,14 @@ QUOIN_INLINE void prefetch_step(const std::byte* p, int64_t row_bytes) {
     for (int64_t row = 0; row < Form::kRows; ++row, p += row_bytes) {
         for (int64_t i = 0; i < V * kLanes * Form::kBytes; i += 64) __builtin_prefetch(p + i, 0, 2);
     }
+}
+
+// Vectors of a tile of R queries: as many as there are registers for its sums, so that memory is passed over once.
+template <int R, class Form>
+constexpr int tile_vectors(int most) {
+    int vectors = 2;
+    while (2 * vectors <= Form::kVectors && 2 * vectors <= most && vectors * R <= kTileQueries) vectors *= 2;
+    return vectors;
 }
 
 struct ScoreTile {
@@ -147,30 +158,42 @@ template <class Keys>
 QUOIN_INLINE void score_pages(const AttentionState& state, const Block& block, int64_t begin, int64_t count,
                               Range pages) {
     for (int64_t p = pages.first; p < pages.last; ++p) {
-        for (int64_t column = 0; column < kPageTokens; column += 2 * kLanes) {
-            const ScoreTile tile = {state.query + begin * state.query_bytes, state.query_bytes,
-                                    block.keys[p] + column * Keys::kBytes, state.scores + p * kPageTokens + column,
-                                    block.stream[p - block.pages.first + kAheadChunks] + column * Keys::kBytes};
-            with_rows<kTileQueries>(count, [&]<int R>() QUOIN_LAMBDA_INLINE { score_tile<R, 2, Keys>(tile); });
-        }
+        ScoreTile tile = {state.query + begin * state.query_bytes, state.query_bytes, block.keys[p],
+                          state.scores + p * kPageTokens, block.stream[p - block.pages.first + kAheadChunks]};
+        with_rows<kTileQueries>(count, [&]<int R>() QUOIN_LAMBDA_INLINE {
+            constexpr int V = tile_vectors<R, Keys>(kPageTokens / kLanes);
+            for (int64_t column = 0; column < kPageTokens; column += V * kLanes) {
+                score_tile<R, V, Keys>(tile);
+                tile.keys += V * kLanes * Keys::kBytes;
+                tile.scores += V * kLanes;
+                tile.ahead += V * kLanes * Keys::kBytes;
+            }
+        });
     }
+}
+
+// All columns for `count` queries, strip by strip, the widest first.
+template <int R, int V, class Values>
+QUOIN_INLINE void weigh_strips(WeighTile& tile, int64_t padded) {
+    for (; tile.column + V * kLanes <= padded; tile.column += V * kLanes, tile.sums += V * kLanes) {
+        weigh_tile<R, V, Values>(tile);
+    }
+    if constexpr (V > 2 || (V == 2 && Values::kRows == 1)) weigh_strips<R, V / 2, Values>(tile, padded);
 }
 
 // The steps of all columns for `count` queries from `query` of the tile on.
 template <class Values>
 QUOIN_INLINE void weigh_steps(const AttentionState& state, WeighTile tile, int64_t query, int64_t count, Range steps) {
-    if (steps.empty()) return;
-    tile.steps = steps;
+    constexpr int64_t kPageSteps = kPageTokens / Values::kTogether;
     tile.weights += query * (kScoreStride / Values::kTogether * 4);
     float* const sums = tile.sums + query * state.padded;
-    for (int64_t column = 0; column < state.padded; column += 2 * kLanes) {
-        tile.column = column;
-        tile.sums = sums + column;
+    // Memory is read page by page, what lies near strip by strip.
+    for (int64_t t = steps.first; t < steps.last; t = tile.steps.last) {
+        tile.steps = {t, Values::kAhead ? smaller((t / kPageSteps + 1) * kPageSteps, steps.last) : steps.last};
+        tile.column = 0;
+        tile.sums = sums;
         with_rows<kTileQueries>(count, [&]<int R>() QUOIN_LAMBDA_INLINE {
-            if constexpr (Values::kRows == 1) {
-                if (column + 2 * kLanes > state.padded) return weigh_tile<R, 1, Values>(tile);
-            }
-            weigh_tile<R, 2, Values>(tile);
+            weigh_strips<R, tile_vectors<R, Values>(8), Values>(tile, state.padded);
         });
     }
 }
@@ -205,6 +228,7 @@ QUOIN_INLINE void for_seen(const Range* seen, int64_t count, int64_t together, F
 // Keys, values: how those of the block at hand lie. Cached: how the pages hold them.
 template <class Keys, class Values, class Cached>
 struct FloatCache {
+    static constexpr int64_t kQueries = kTileQueries;
     static constexpr bool kWidenKeys = Keys::kBytes != Cached::kBytes;
     static constexpr bool kWidenValues = Values::kBytes != Cached::kBytes || (!Values::kAhead && Cached::kBytes == 4);
 
@@ -272,8 +296,8 @@ struct FloatCache {
 
 template <class Cached>
 QUOIN_INLINE void attention_floats(const AttentionArgs& args) {
-    // Widening a block once for all queries pays from two tiles on; rows of values that are no whole vectors need it.
-    if (args.rows * args.heads > kTileQueries) {
+    // Rows of values that are no whole vectors are widened always.
+    if (args.rows * args.heads > kFewQueries) {
         attention<FloatCache<Near, Near, Cached>>(args);
     } else if (args.head_size % kLanes != 0) {
         attention<FloatCache<Cached, Near, Cached>>(args);

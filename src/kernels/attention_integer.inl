@@ -10,7 +10,7 @@ namespace quoin {
 namespace {
 
 // Queries of an integer tile: two vectors of int32 sums for each beside what the dot product needs on the way.
-constexpr int kIntegerQueries = kLanes == 16 ? 12 : kLanes == 8 ? 3 : 2;
+constexpr int kIntegerQueries = kLanes == 16 ? 12 : kLanes == 8 ? 4 : 2;
 constexpr int64_t kGroupOfKeys = kPageTokens * 4;  // bytes of 4 values of all tokens
 constexpr int64_t kPairs = kPageTokens / 2;        // of tokens (i, i + 16) in a page
 constexpr int64_t kPairStride = kScoreStride / 2;
@@ -149,8 +149,7 @@ template <int R, class Form, bool kAhead>
         for (int r = 0; r < R; ++r) {
             for (int v = 0; v < V; ++v) dot[r][v].begin(query + r * stride + 4);
         }
-#pragma GCC unroll 8
-        for (int g = 0; g < Form::kLoads; ++g) {
+        for_constant<Form::kLoads>([&](auto g) QUOIN_LAMBDA_INLINE {
             if constexpr (kAhead) {
                 __builtin_prefetch(ahead + g * kGroupOfKeys, 0, 2);
                 __builtin_prefetch(ahead + g * kGroupOfKeys + 64, 0, 2);
@@ -158,17 +157,17 @@ template <int R, class Form, bool kAhead>
             Ints raw[V];
             for (int v = 0; v < V; ++v)
                 raw[v] = load_ints(keys + tile.column * 4 + g * kGroupOfKeys + v * kVectorBytes);
-#pragma GCC unroll 2
-            for (int part = 0; part < Form::kParts; ++part) {
+            for_constant<Form::kParts>([&](auto part) QUOIN_LAMBDA_INLINE {
                 Ints key[V];
                 for (int v = 0; v < V; ++v) key[v] = Form::value(raw[v], part);
-#pragma GCC unroll 12
-                for (int r = 0; r < R; ++r) {
+                for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
                     const Ints q = broadcast_quad(query + r * stride + 8 + 4 * (g + part * Form::kLoads));
-                    for (int v = 0; v < V; ++v) dot[r][v].any_step(key[v], q);
-                }
-            }
-        }
+                    for (int v = 0; v < V; ++v) {
+                        dot[r][v].template step<g * Form::kParts + part, Form::kLoads * Form::kParts>(key[v], q);
+                    }
+                });
+            });
+        });
         if constexpr (kAhead) __builtin_prefetch(ahead + Form::kScalesAt, 0, 2);
         Floats scale[V];
         for (int v = 0; v < V; ++v) {
@@ -272,6 +271,7 @@ template <int R, class Form, bool kAhead>
 // CachedKeys, CachedValues: how the pages lie. Keys, Values: how the block at hand lies, spread or as it is.
 template <class CachedKeys, class CachedValues, class Keys, class Values, bool kAhead>
 struct IntegerCache {
+    static constexpr int64_t kQueries = kAttentionTileQueries;
     static constexpr bool kSpread = Keys::kBlockBytes != CachedKeys::kBlockBytes;
 
     static QUOIN_INLINE void prepare(const AttentionArgs& args, AttentionState& state) {
@@ -341,8 +341,8 @@ struct IntegerCache {
 
     static QUOIN_INLINE void weigh(const AttentionArgs& args, const AttentionState& state, const Block& block,
                                    int64_t count, Range pages, const Range* /*seen*/) {
-        int32_t starts[kTileQueries];
-        float units[kTileQueries];
+        int32_t starts[kQueries];
+        float units[kQueries];
         const int64_t chunks = block.pages.last - block.pages.first;
         for (int64_t b = 0; b < args.head_size / 32; ++b) {
             for (int64_t i = 0; i < count; ++i) {
@@ -373,14 +373,14 @@ struct IntegerCache {
 };
 
 void attention_q8_0(const AttentionArgs& args) {
-    if (args.rows * args.heads > kTileQueries) {
+    if (args.rows * args.heads > kFewQueries) {
         attention<IntegerCache<ByteKeys, ByteValues, ByteKeys, ByteValues, false>>(args);
     } else {
         attention<IntegerCache<ByteKeys, ByteValues, ByteKeys, ByteValues, true>>(args);
     }
 }
 void attention_q4_0(const AttentionArgs& args) {
-    if (args.rows * args.heads > kTileQueries) {
+    if (args.rows * args.heads > kFewQueries) {
         attention<IntegerCache<NibbleKeys, NibbleValues, SpreadKeys, SpreadValues, false>>(args);
     } else {
         attention<IntegerCache<NibbleKeys, NibbleValues, NibbleKeys, NibbleValues, true>>(args);

@@ -228,6 +228,11 @@ QUOIN_INLINE Ints broadcast_quad(const std::byte* p) {
     __builtin_memcpy(&quad, p, 4);
     return _mm256_set1_epi32(quad);
 }
+// Sums in the order in which they are written: GCC else makes parallel chains of them, and spills all the parts.
+QUOIN_INLINE Ints in_order(Ints x) {
+    asm("" : "+x"(x));
+    return x;
+}
 #if defined(QUOIN_ISA_AVXVNNI)
 // Dot products of 16 or 32 bytes of weights and activations in steps of 4 to a lane. `offset`: -128 x the sum of the
 // activations, as it stands in Q8Row.
@@ -247,11 +252,6 @@ struct ByteDot {
     QUOIN_INLINE Ints end(const std::byte*, int) const { return state; }
 };
 #else
-// Sums in the order in which they are written: GCC else makes parallel chains of them, and spills all the parts.
-QUOIN_INLINE Ints in_order(Ints x) {
-    asm("" : "+x"(x));
-    return x;
-}
 QUOIN_INLINE Ints add_words(Ints a, Ints b) {
     return in_order(_mm256_add_epi16(a, b));
 }
@@ -343,7 +343,7 @@ QUOIN_INLINE Ints widen_bytes(const std::byte* p) {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
 QUOIN_INLINE Ints pair_dot(Ints acc, Ints a, Ints b) {
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+    return _mm256_add_epi32(in_order(acc), _mm256_madd_epi16(a, b));
 }
 
 // ---- Peaks ----
