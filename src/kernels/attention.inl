@@ -10,12 +10,13 @@ namespace quoin {
 namespace {
 
 constexpr float kLog2E = 1.44269504088896341F;
-// Queries of a register tile, beside two vectors of tokens or values; fewer beside more.
+// Queries of a register tile that has two vectors of tokens or values; a tile of more vectors has fewer.
 constexpr int kTileQueries = kLanes == 16 ? 12 : kLanes == 8 ? 6 : 4;
 static_assert(kTileQueries <= kAttentionTileQueries);
 // So many queries at most, those of one token most often, take keys and values as pages hold them and ask memory for
-// the next ones on the way; for more a block is widened once.
-constexpr int64_t kFewQueries = kLanes == 4 ? kTileQueries : 12;
+// the next ones on the way; for more, what wants widening is widened once for a block. Vectors of four lanes widen
+// slowly.
+constexpr int64_t kFewQueries = kLanes == 4 ? kTileQueries : kAttentionTileQueries;
 constexpr int64_t kMostBlockPages = kMostBlockTokens / kPageTokens;
 // Floats between the scores of two queries: a constant, so that a tile needs one pointer for all its queries.
 constexpr int64_t kScoreStride = kMostBlockTokens;

@@ -9,7 +9,7 @@ namespace {
 //   kTogether   products that a lane sums in one step: of neighbouring values of a head (scores) or tokens (sums)
 //   kRows       rows of memory a step passes over
 //   kAhead      memory is slow, so later chunks are asked for on the way
-//   kVectors    of a tile of few queries, at most
+//   kVectors    of a tile, at most
 // The request is for the second-level cache, which keeps twice as many of them under way as the first: 34 instead of 18
 // GB/s of two Zen 4 cores over f32 pages.
 struct OneFloat {
@@ -60,7 +60,7 @@ QUOIN_INLINE void prefetch_step(const std::byte* p, int64_t row_bytes) {
 
 // Vectors of a tile of R queries: as many as there are registers for its sums, so that memory is passed over once.
 template <int R, class Form>
-constexpr int tile_vectors(int most) {
+constexpr int tile_vectors(int most = Form::kVectors) {
     int vectors = 2;
     while (2 * vectors <= Form::kVectors && 2 * vectors <= most && vectors * R <= kTileQueries) vectors *= 2;
     return vectors;
@@ -193,7 +193,7 @@ QUOIN_INLINE void weigh_steps(const AttentionState& state, WeighTile tile, int64
         tile.column = 0;
         tile.sums = sums;
         with_rows<kTileQueries>(count, [&]<int R>() QUOIN_LAMBDA_INLINE {
-            weigh_strips<R, tile_vectors<R, Values>(8), Values>(tile, state.padded);
+            weigh_strips<R, tile_vectors<R, Values>(), Values>(tile, state.padded);
         });
     }
 }

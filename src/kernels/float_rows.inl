@@ -16,8 +16,8 @@ constexpr int64_t kCopyFloats = kFloatTask.rows * (kChunkFloats + kCopyGap);
 QUOIN_INLINE Pass float_pass(int64_t rows, int64_t unit, int64_t values_per_float) {
     const bool few = rows <= kFloatTileRows;
     const int64_t room = few ? (kCopyFloats / rows - kCopyGap) / kChunkFloats * kChunkFloats : kChunkFloats;
-    return {room * values_per_float / unit * unit, few ? kFloatTask.rows * kFloatTask.panels / rows : kFloatTask.panels,
-            1};
+    return {room * values_per_float / unit * unit,
+            few ? kFloatTask.rows * kFloatTask.panels / rows : kFloatTask.panels};
 }
 
 // The chunk's rows, filled up with zeros to whole units.

@@ -66,8 +66,8 @@ constexpr int64_t kPanelsBeside = 4;
 // How many values of K and how many panels some rows go through before they come to the next.
 struct Pass {
     int64_t values;
-    int64_t panels;  // at most as many as linear_task() has sums for
-    int64_t beside;  // panels of them that are multiplied together
+    int64_t panels;      // at most as many as linear_task() has sums for
+    int64_t beside = 1;  // panels of them that are multiplied together
 };
 
 constexpr LinearTask kFloatTask = linear_task(DType::F32);

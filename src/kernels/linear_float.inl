@@ -31,13 +31,15 @@ struct FloatPanels {
     static constexpr bool kPairs = __is_same(Strip, Bf16DotStrip);
     static constexpr int64_t kValuesPerFloat = kPairs ? 2 : 1;
 
-    // Of so many rows, panels are read side by side; more wait for arithmetic. And how much of each in turn.
-    static constexpr int64_t kRowsBeside = kFloatTileRows * 2 / 3;
+    // Panels are read side by side for so many rows at most: more have arithmetic enough for memory to keep up (6 rows
+    // of f16 lose a tenth with AVX2, 4 gain as much).
+    static constexpr int64_t kMostRowsBeside = kFloatTileRows * 2 / 3;
+    // Of a panel before its neighbour's turn; whole pairs of bf16.
     static constexpr int64_t kTurnBytes = 1024;
 
     static QUOIN_INLINE Pass pass(const LinearArgs& args, int64_t rows) {
         Pass pass = float_pass(rows, kLanes, kValuesPerFloat);
-        if (rows <= kRowsBeside && args.hardware_follows) pass.beside = kPanelsBeside;
+        if (rows <= kMostRowsBeside && args.hardware_follows) pass.beside = kPanelsBeside;
         return pass;
     }
 
@@ -54,31 +56,33 @@ struct FloatPanels {
         const auto bytes_of = [](int64_t values) QUOIN_LAMBDA_INLINE {
             return (values + Strip::kValues - 1) / Strip::kValues * kStride;
         };
+        static_assert(kTurnBytes % kStride == 0);
         FloatTile tile = {};
-        tile.src = reinterpret_cast<const float*>(chunk.src);
         tile.src_stride = chunk.src_stride / 4;
         tile.weight_stride = kStride;
         tile.sum_stride = kPanelColumns;
         tile.wide = room.wide;
-        const auto go_to = [&](int64_t panel, int64_t first, int64_t values) QUOIN_LAMBDA_INLINE {
+        const auto place = [&](int64_t panel, int64_t first, int64_t values) QUOIN_LAMBDA_INLINE {
+            tile.src = reinterpret_cast<const float*>(chunk.src) + first / kValuesPerFloat;
             tile.inner = (values + kValuesPerFloat - 1) / kValuesPerFloat;
             tile.weights = chunk.panel + panel * args.panel_stride + bytes_of(chunk.first + first);
             tile.sums = chunk.sums + panel * chunk.rows * kPanelColumns;
         };
-        if (chunk.rows > kFloatTileRows) {
-            go_to(0, 0, chunk.values);
-            multiply_many<Strip>(chunk.rows, tile, chunk.behind + bytes_of(chunk.behind_first), bytes_of(chunk.values));
-        } else if (chunk.rows > kRowsBeside || !args.hardware_follows) {
-            go_to(0, 0, chunk.values);
-            multiply_few<Strip, WeightUse::Stream>(chunk.rows, tile);
-        } else {
+        if (chunk.panels > 1) {
             constexpr int64_t kTurn = kTurnBytes / kStride * Strip::kValues;
-            for (int64_t first = 0; first < chunk.values; first += kTurn, tile.src += kTurn / kValuesPerFloat) {
+            for (int64_t first = 0; first < chunk.values; first += kTurn) {
                 for (int64_t panel = 0; panel < chunk.panels; ++panel) {
-                    go_to(panel, first, smaller(chunk.values - first, kTurn));
+                    place(panel, first, smaller(chunk.values - first, kTurn));
                     multiply_few<Strip, WeightUse::Multiply>(chunk.rows, tile);
                 }
             }
+            return;
+        }
+        place(0, 0, chunk.values);
+        if (chunk.rows <= kFloatTileRows) {
+            multiply_few<Strip, WeightUse::Stream>(chunk.rows, tile);
+        } else {
+            multiply_many<Strip>(chunk.rows, tile, chunk.behind + bytes_of(chunk.behind_first), bytes_of(chunk.values));
         }
     }
 };

@@ -35,8 +35,12 @@ struct IntegerPanel {
     // Up to so many rows, panels are read from end to end: memory is what they wait for.
     static constexpr int64_t kStreamedRows = 31;
     // Rows that pass over the whole panel at once, their sums in registers as far as there are any. With two rows and
-    // two scales in 32 values 32 registers do not suffice, and tiles are twice as fast.
-    static constexpr int64_t kRegisterRows = kParts == 1 ? 3 : kManyRegisters && Reader::kRuns == 2 ? 1 : 2;
+    // two scales in 32 values 32 registers do not suffice, and tiles are twice as fast. Nibbles in AVX2 leave registers
+    // to more rows, which share the work of taking them apart (4 rows of q4_1 are 1.3 times as fast as in tiles).
+    static constexpr bool kNibbles = kPlainCodes && PrepareNow<kType>::kBytes == Bytes::UpTo15;
+    static constexpr int64_t kRegisterRows = kParts != 1               ? (kManyRegisters && Reader::kRuns == 2 ? 1 : 2)
+                                             : kNibbles && kLanes == 8 ? 5
+                                                                       : 3;
     // Rows whose tiles take the codes from the panel: where there are registers enough, making bytes of them for every
     // tile costs less than a detour over the cache, for codes in one plane with one scale however many the tiles are,
     // else for up to four; for up to two also where the detour takes signed bytes apart.
@@ -108,23 +112,26 @@ struct IntegerPanel {
         }
     }
 
-    // Codes that take more arithmetic keep AVX2 busy for as long as memory needs: side by side they gain nothing.
-    static QUOIN_INLINE bool reads_beside(const LinearArgs& args) {
-        return args.hardware_follows &&
-               (kManyRegisters || (Place::kFormat.high_bits == 0 && !Place::kFormat.values.used));
+    // Whether so many rows read panels side by side where the hardware follows. Codes that take more arithmetic keep
+    // AVX2 busy for as long as memory needs, and rows that leave no registers for whole lines throw the prefetchers
+    // off.
+    static constexpr bool kLightCodes = Place::kFormat.high_bits == 0 && !Place::kFormat.values.used;
+    static constexpr bool reads_beside(int64_t rows) {
+        return kManyRegisters || (kLanes == 8 && kLightCodes && (rows <= 2 || kNibbles));
     }
 
     // Of one panel.
     template <int R>
-    struct PanelSums {
+    struct PanelState {
         Floats total[R][kPanelVectors];
-        Floats group[R][kPanelVectors];
+        Floats group[R][kPanelVectors];  // of the group at hand
         typename Reader::Shared shared[kPanelVectors];
     };
 
-    // R rows and whole panels, without a detour over memory: read from one end to the other, for a second pass over
-    // other columns would find its lines in the cache and leave memory idle; a run of 32 of each panel in turn. kAsks:
-    // for weights ahead of their use.
+    // R rows and whole panels, whose codes make no detour over memory: read from one end to the other, for a second
+    // pass over other columns would find its lines in the cache and leave memory idle. kAsks: for weights ahead of
+    // their use, of one panel, whose sums stay in registers (in memory they cost a quarter of the speed); else a run of
+    // 32 of each panel in turn (with 128, streams follow no better than one alone).
     template <int R, bool kAsks>
     static QUOIN_INLINE void multiply_rows(const PanelChunk& chunk, int64_t panel_stride) {
         constexpr int V = kPanelVectors;
@@ -134,31 +141,35 @@ struct IntegerPanel {
         constexpr int kRuns = Reader::kRuns;
         constexpr int kGroupParts = kActivationBlock / 32;
         static_assert(kParts == 1 || kParts == 2 * kGroupParts);
-        PanelSums<R> all[kPanelsBeside];
-        for (int64_t p = 0; p < chunk.panels; ++p) {
+        PanelState<R> all[kAsks ? 1 : kPanelsBeside];
+        const int64_t panels = kAsks ? 1 : chunk.panels;
+        for (int64_t p = 0; p < panels; ++p) {
             for (int r = 0; r < R; ++r) {
-                for (int v = 0; v < V; ++v) all[p].total[r][v] = all[p].group[r][v] = zeros();
+                for (int v = 0; v < V; ++v) all[p].total[r][v] = zeros();
             }
         }
         const std::byte* group = chunk.src;
         const int64_t stride = chunk.src_stride;
-        const auto add_part = [&](PanelSums<R>& sums, const std::byte* block, int64_t in_block,
+        const auto add_part = [&](PanelState<R>& state, const std::byte* block, int64_t in_block,
                                   int64_t part) QUOIN_LAMBDA_INLINE {
             const std::byte* const here = block + in_block * kBytesPerPart;
             if constexpr (kAsks) {
                 prefetch_far<kBytesPerPart>(here);
                 prefetch_near<kBytesPerPart>(here);
             }
-            // Vectors side by side as far as there are registers: one after the other they would pass over every line
-            // two or four times, which the prefetchers do not follow (q8_0 on Zen 3: 0.69 of the bandwidth, now 0.95).
-            constexpr int kBeside = kManyRegisters ? V : R > 1 || kLanes != 8 ? 1 : kPlainCodes ? V : 2;
-            for (int first = 0; first < V; first += kBeside) {
-                Dot dot[R][kBeside][kRuns];
-                for_constant<R * kBeside * kRuns>([&](auto n) QUOIN_LAMBDA_INLINE {
-                    constexpr int r = n / (kBeside * kRuns), v = n / kRuns % kBeside, i = n % kRuns;
-                    begin_dot<Prepare::kOffset>(dot[r][v][i], offset_of<kRuns>(group + r * stride, part, i));
+            // Vectors of a line together as far as there are registers: one after the other they would pass over every
+            // line two or four times, which the prefetchers do not follow.
+            constexpr int kTogether = kManyRegisters ? V : R > 2 || kLanes != 8 ? 1 : kPlainCodes ? V : 2;
+            for (int first = 0; first < V; first += kTogether) {
+                Dot dot[R][kTogether][kRuns];
+                for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
+                    for_constant<kTogether>([&](auto v) QUOIN_LAMBDA_INLINE {
+                        for_constant<kRuns>([&](auto i) QUOIN_LAMBDA_INLINE {
+                            begin_dot<Prepare::kOffset>(dot[r][v][i], offset_of<kRuns>(group + r * stride, part, i));
+                        });
+                    });
                 });
-                Prepare::template for_groups<kBeside>(
+                Prepare::template for_groups<kTogether>(
                     block + Place::codes_at(in_block) + first * kVectorBytes,
                     [&](auto v, auto index, Ints w) QUOIN_LAMBDA_INLINE {
                         constexpr int kSteps = kGroups / kRuns;
@@ -167,7 +178,7 @@ struct IntegerPanel {
                             dot[r][v][index / kSteps].template step<index % kSteps, kSteps>(w, a);
                         });
                     });
-                for_constant<kBeside>([&](auto v) QUOIN_LAMBDA_INLINE {
+                for_constant<kTogether>([&](auto v) QUOIN_LAMBDA_INLINE {
                     Floats scale[2];
                     Floats minimum[2] = {zeros(), zeros()};
                     // After the codes, since they lie behind them.
@@ -175,17 +186,17 @@ struct IntegerPanel {
                     if constexpr (kParts == 1) {
                         Reader::read(Reader::read_shared(block, column), block, in_block, column, scale, minimum);
                     } else {
-                        Reader::read(sums.shared[first + v], block, in_block, column, scale, minimum);
+                        Reader::read(state.shared[first + v], block, in_block, column, scale, minimum);
                     }
                     for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
                         const std::byte* const row = group + r * stride;
-                        Floats sum_of_group = sums.group[r][first + v];
+                        Floats sum_of_group = state.group[r][first + v];
                         for_constant<kRuns>([&](auto i) QUOIN_LAMBDA_INLINE {
                             const Floats sum = kMinimum ? sum_of_run<kRuns>(row, part, i) : zeros();
                             const Ints product = dot[r][v][i].end(offset_of<kRuns>(row, part, i), Prepare::kOffset);
                             sum_of_group = add_run<kMinimum>(sum_of_group, product, scale[i], minimum[i], sum);
                         });
-                        sums.group[r][first + v] = sum_of_group;
+                        state.group[r][first + v] = sum_of_group;
                     });
                 });
             }
@@ -193,39 +204,41 @@ struct IntegerPanel {
         const std::byte* block = chunk.panel;
         const int64_t parts = chunk.values / 32;
         for (int64_t at = 0; at < parts; at += kGroupParts, group += kActivationBlockBytes) {
+            for (int64_t p = 0; p < panels; ++p) {
+                for (int r = 0; r < R; ++r) {
+                    for (int v = 0; v < V; ++v) all[p].group[r][v] = zeros();
+                }
+            }
             if constexpr (kParts == 1) {
                 const int64_t end = smaller(parts - at, int64_t{kGroupParts});
                 for (int64_t part = 0; part < end; ++part, block += Place::kBytes) {
-                    for (int64_t p = 0; p < chunk.panels; ++p) add_part(all[p], block + p * panel_stride, 0, part);
+                    for (int64_t p = 0; p < panels; ++p) add_part(all[p], block + p * panel_stride, 0, part);
                 }
             } else {
                 const int64_t in_block = at % kParts;
-                if (in_block == 0) {
-                    for (int64_t p = 0; p < chunk.panels; ++p) {
-                        for (int v = 0; v < V; ++v) {
-                            all[p].shared[v] = Reader::read_shared(block + p * panel_stride, v * kLanes);
-                        }
+                for (int64_t p = 0; p < panels; ++p) {
+                    for (int v = 0; v < V; ++v) {
+                        all[p].shared[v] = Reader::read_shared(block + p * panel_stride, v * kLanes);
                     }
                 }
                 for_constant<kGroupParts>([&](auto part) QUOIN_LAMBDA_INLINE {
-                    for (int64_t p = 0; p < chunk.panels; ++p) {
+                    for (int64_t p = 0; p < panels; ++p) {
                         add_part(all[p], block + p * panel_stride, in_block + part, part);
                     }
                 });
                 if (in_block != 0) block += Place::kBytes;
             }
-            for (int64_t p = 0; p < chunk.panels; ++p) {
+            for (int64_t p = 0; p < panels; ++p) {
                 for (int r = 0; r < R; ++r) {
                     const Floats factor = broadcast(read<float>(group + r * stride + ActivationGroup::kScale));
                     for (int v = 0; v < V; ++v) {
                         all[p].total[r][v] = fma(all[p].group[r][v], factor, all[p].total[r][v]);
-                        all[p].group[r][v] = zeros();
                     }
                 }
             }
         }
         float* sums = chunk.sums;
-        for (int64_t p = 0; p < chunk.panels; ++p) {
+        for (int64_t p = 0; p < panels; ++p) {
             for (int r = 0; r < R; ++r, sums += kPanelColumns) {
                 for (int v = 0; v < V; ++v) store(sums + v * kLanes, all[p].total[r][v]);
             }
@@ -235,11 +248,14 @@ struct IntegerPanel {
     template <int R>
     static QUOIN_INLINE void multiply_rows_of(const PanelChunk& chunk, const LinearArgs& args) {
         if (chunk.rows == R) {
-            if (reads_beside(args)) {
-                multiply_rows<R, false>(chunk, args.panel_stride);
-            } else {
-                multiply_rows<R, true>(chunk, args.panel_stride);
+            if constexpr (reads_beside(R)) {
+                // A single stream AVX-512 follows better without asking, AVX2 not.
+                if (chunk.panels > 1 || (kManyRegisters && args.hardware_follows)) {
+                    multiply_rows<R, false>(chunk, args.panel_stride);
+                    return;
+                }
             }
+            multiply_rows<R, true>(chunk, args.panel_stride);
         } else if constexpr (R > 1) {
             multiply_rows_of<R - 1>(chunk, args);
         }
@@ -304,8 +320,9 @@ struct IntegerPanel {
     static constexpr DType kWeight = kType;
 
     static QUOIN_INLINE Pass pass(const LinearArgs& args, int64_t rows) {
-        if (rows > kStreamedRows) return {kChunkParts * 32, kIntegerTask.panels, 1};
-        const int64_t panels = rows <= kRegisterRows && reads_beside(args) ? kPanelsBeside : 1;
+        if (rows > kStreamedRows) return {kChunkParts * 32, kIntegerTask.panels};
+        const bool beside = args.hardware_follows && rows <= kRegisterRows && reads_beside(rows);
+        const int64_t panels = beside ? kPanelsBeside : 1;
         return {args.inner, panels, panels};
     }
 

@@ -275,8 +275,13 @@ struct ByteDot {
     QUOIN_INLINE Ints end(const std::byte*, int) const { return state; }
 };
 #else
+// Sums in the order in which they are written: GCC else makes parallel chains of them, and spills all the parts.
+QUOIN_INLINE Ints in_order(Ints x) {
+    asm("" : "+v"(x));
+    return x;
+}
 QUOIN_INLINE Ints add_words(Ints a, Ints b) {
-    return _mm512_add_epi16(a, b);
+    return in_order(_mm512_add_epi16(a, b));
 }
 QUOIN_INLINE Ints add_pairs(Ints words) {
     return _mm512_madd_epi16(words, _mm512_set1_epi16(1));
@@ -306,11 +311,11 @@ struct ByteDot {
     QUOIN_INLINE void step(Ints weights, Ints activations) {
         const Ints products = multiply(weights, activations);
         pairs = kStep % kFit == 0 ? products : add_words(pairs, products);
-        if constexpr (kStep % kFit == kFit - 1 || kStep == kSteps - 1) sum = add_ints(sum, add_pairs(pairs));
+        if constexpr (kStep % kFit == kFit - 1 || kStep == kSteps - 1) sum = in_order(add_ints(sum, add_pairs(pairs)));
     }
     // Steps in any order.
     QUOIN_INLINE void any_step(Ints weights, Ints activations) {
-        sum = add_ints(sum, add_pairs(multiply(weights, activations)));
+        sum = in_order(add_ints(sum, add_pairs(multiply(weights, activations))));
     }
     // weight = byte - taken_off, a power of two.
     QUOIN_INLINE Ints end(const std::byte* offset, int taken_off) const {

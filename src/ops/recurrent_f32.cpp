@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/cpu_info.h"
 #include "core/memory.h"
 #include "core/rounding.h"
 #include "kernels/layout.h"
@@ -218,6 +219,7 @@ private:
         args.src_stride = src_stride * int64_t{sizeof(float)};
         args.rows = rows;
         args.inner = matrix.inner;
+        args.hardware_follows = hardware_follows_streams();
         args.bias = bias;
         args.residual = residual;
         args.residual_stride = residual_stride;

@@ -302,7 +302,7 @@ TEST_CASE("a row of attention does not depend on the rows computed with it", "[k
                     for (int64_t r = 0; r < rows; ++r) problem.positions.push_back(static_cast<int32_t>(244 + r));
                     const auto query = random.normals(rows * heads * head_size);
                     const auto whole = run(table, cache, problem, query, 0, rows);
-                    for (const int64_t part : {1, 2, 5, 16}) {
+                    for (const int64_t part : {1, 2, 3, 4, 5, 16}) {
                         std::vector<float> parts;
                         for (int64_t r = 0; r < rows; r += part) {
                             const auto some = run(table, cache, problem, query, r, std::min(part, rows - r));
