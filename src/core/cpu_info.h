@@ -47,9 +47,9 @@ Isa effective_isa(std::optional<Isa> cap);
 // Processors this process may run on (its affinity mask), at least 1.
 int available_processors();
 // Whether the hardware reads ahead of several streams of weights better than with requests for lines ahead: AMD. Four
-// streams of f16 bring one core of a Zen 3 27 GB/s, one stream with requests 20; a request holds one of the first-level
-// cache's few places for lines on their way, the hardware's are in the second level. One core of an Emerald Rapids
-// reads one stream of q4_0 with requests at 0.95 of its bandwidth, without at 0.79.
+// streams of f16 bring one core of a Zen 3 27 GB/s, one stream with requests 20, likely because a request holds one of
+// the first-level cache's few places for lines on their way and the hardware's are in the second level. One core of an
+// Emerald Rapids reads one stream of q4_0 with requests at 0.95 of its bandwidth, without at 0.79.
 bool hardware_follows_streams();
 // Marketing name of the CPU, or "unknown".
 std::string_view cpu_name();

@@ -80,7 +80,7 @@ static_assert(kFloatTask.rows % kRowStep == 0 && kIntegerTask.rows % kRowStep ==
 //     from end to end.
 // Format::take(args, src, room, chunk): sets chunk.src and src_stride for the rows, first and values of chunk; src is
 //     value 0 of the first of the rows.
-// Format::multiply(args, room, chunk): chunk.sums += chunk.src x the chunk's weights.
+// Format::multiply(args, room, chunk): chunk.sums += chunk.src x the weights of each of the chunk's panels.
 // Format::Room: what they write.
 template <class Format>
 QUOIN_INLINE void linear(const LinearArgs& args) {
