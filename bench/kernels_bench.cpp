@@ -4,6 +4,7 @@
 // probe of its limit on the same instruction set (for memory: on the same bytes). `of_limit` is the median of the
 // pairs' ratios, best_of_best the best kernel run over the best probe run.
 //   quoin_bench --benchmark_filter='linear_q4_0/.*avx512vnni'
+//   QUOIN_BENCH_BEFORE=old.so quoin_bench ...   old and new kernels in turn (Versions in pairs.h)
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -116,17 +117,16 @@ int64_t (*peak_of(const KernelTable& table, DType weights))(int64_t) {
 }
 
 // Against the arithmetic peak; one thread, weights in the caches.
-void linear_compute(benchmark::State& state, const KernelTable& table, const Format& format, int64_t rows,
-                    int64_t inner, int64_t columns) {
-    const auto problem = make_linear(table, format.dtype, rows, inner, columns);
+void linear_compute(benchmark::State& state, const Versions& kernels, const Format& format, int64_t rows, int64_t inner,
+                    int64_t columns) {
+    const auto problem = make_linear(kernels.now, format.dtype, rows, inner, columns);
     const double operations = 2.0 * static_cast<double>(rows * inner * columns);
-    const auto probe = peak_of(table, format.dtype);
-    const auto linear = table.*format.linear;
+    const auto probe = peak_of(kernels.now, format.dtype);
     const int64_t rounds = 200000;
     run_pairs(
-        state, "TOPS", 1e12,
-        [&] {
-            linear(problem->args);
+        state, kernels, "TOPS", 1e12,
+        [&](const KernelTable& table) {
+            (table.*format.linear)(problem->args);
             return operations;
         },
         [&] { return static_cast<double>(probe(rounds)); });
@@ -135,20 +135,19 @@ void linear_compute(benchmark::State& state, const KernelTable& table, const For
 // The same with so few weights that a core's own caches hold them, in so many turns that the best one, of about half a
 // second of the kernel and a second of the peak, was not disturbed: `best_of_best` counts, and of one row the bytes of
 // weights.
-void linear_caches(benchmark::State& state, const KernelTable& table, const Format& format, int64_t rows) {
-    const auto problem = make_linear(table, format.dtype, rows, 2048, 4 * kPanelColumns);
+void linear_caches(benchmark::State& state, const Versions& kernels, const Format& format, int64_t rows) {
+    const auto problem = make_linear(kernels.now, format.dtype, rows, 2048, 4 * kPanelColumns);
     const double operations = 2.0 * static_cast<double>(rows * problem->args.inner * problem->args.columns);
-    const auto probe = peak_of(table, format.dtype);
-    const auto linear = table.*format.linear;
-    const auto repeat = [&linear, &problem](int64_t times) {
-        for (int64_t i = 0; i < times; ++i) linear(problem->args);
+    const auto probe = peak_of(kernels.now, format.dtype);
+    const auto repeat = [&](const KernelTable& table, int64_t times) {
+        for (int64_t i = 0; i < times; ++i) (table.*format.linear)(problem->args);
     };
-    const int64_t calls = count_of_a_turn(repeat);
+    const int64_t calls = count_of_a_turn([&](int64_t times) { repeat(kernels.now, times); });
     const int64_t rounds = count_of_a_turn(probe);
     run_pairs(
-        state, "TOPS", 1e12,
-        [&] {
-            repeat(calls);
+        state, kernels, "TOPS", 1e12,
+        [&](const KernelTable& table) {
+            repeat(table, calls);
             return operations * static_cast<double>(calls);
         },
         [&] { return static_cast<double>(probe(rounds)); });
@@ -158,10 +157,10 @@ void linear_caches(benchmark::State& state, const KernelTable& table, const Form
 }
 
 // Against memory: few rows, weights that no cache holds, shared out among threads.
-void linear_memory(benchmark::State& state, const KernelTable& table, const Format& format, int64_t rows, int64_t inner,
+void linear_memory(benchmark::State& state, const Versions& kernels, const Format& format, int64_t rows, int64_t inner,
                    int threads) {
     const int64_t panels = (int64_t{400} << 20) / panel_bytes(format.dtype, inner) / threads * threads;
-    const auto problem = make_linear(table, format.dtype, rows, inner, panels * kPanelColumns, threads);
+    const auto problem = make_linear(kernels.now, format.dtype, rows, inner, panels * kPanelColumns, threads);
     const double bytes = static_cast<double>(problem->weights.size());
     const auto on_threads = [threads](const std::function<void(int)>& work) {
         std::vector<std::thread> team;
@@ -170,8 +169,8 @@ void linear_memory(benchmark::State& state, const KernelTable& table, const Form
         for (std::thread& member : team) member.join();
     };
     run_pairs(
-        state, "GB/s", 1e9,
-        [&] {
+        state, kernels, "GB/s", 1e9,
+        [&](const KernelTable& table) {
             on_threads([&](int t) {
                 LinearArgs part = problem->args;
                 part.panels = panels / threads;
@@ -186,14 +185,14 @@ void linear_memory(benchmark::State& state, const KernelTable& table, const Form
         [&] {
             on_threads([&](int t) {
                 const auto part = static_cast<int64_t>(problem->weights.size()) / threads;
-                benchmark::DoNotOptimize(table.probe_read(problem->weights.data() + t * part, part));
+                benchmark::DoNotOptimize(kernels.now.probe_read(problem->weights.data() + t * part, part));
             });
             return bytes;
         },
         threads == 1 ? thread_seconds : timing::now);
 }
 
-void pack_weight(benchmark::State& state, const KernelTable& table, const Format& format) {
+void pack_weight(benchmark::State& state, const Versions& kernels, const Format& format) {
     const int64_t inner = 2048;
     const int64_t panels = 512;
     const auto row_bytes = static_cast<int64_t>(*byte_size(format.dtype, inner));
@@ -201,8 +200,8 @@ void pack_weight(benchmark::State& state, const KernelTable& table, const Format
     const std::vector<std::byte> src = harmless_bytes(row_bytes * kPanelColumns * panels);
     std::vector<std::byte> dst(std::max(src.size(), static_cast<size_t>(panel * panels)));
     run_pairs(
-        state, "GB/s", 1e9,
-        [&] {
+        state, kernels, "GB/s", 1e9,
+        [&](const KernelTable& table) {
             for (int64_t p = 0; p < panels; ++p) {
                 const std::byte* const rows = src.data() + p * row_bytes * kPanelColumns;
                 (table.*format.pack)(rows, row_bytes, kPanelColumns, inner, dst.data() + p * panel);
@@ -227,8 +226,8 @@ constexpr CacheFormat kCacheFormats[] = {
 };
 
 // One sequence, one key/value head; bytes of its keys and values against reading them, or operations against f32.
-void attention(benchmark::State& state, const KernelTable& table, const CacheFormat& format, int64_t rows,
-               int64_t heads, int64_t head_size, int64_t tokens) {
+void attention(benchmark::State& state, const Versions& kernels, const CacheFormat& format, int64_t rows, int64_t heads,
+               int64_t head_size, int64_t tokens) {
     const int64_t page_bytes = page_head_bytes(format.dtype, head_size);
     const bool decode = rows == 1;
     // Decode: as many caches as leave the processor's caches; prefill: one.
@@ -257,23 +256,22 @@ void attention(benchmark::State& state, const KernelTable& table, const CacheFor
     args.scratch = scratch.data();
     args.dst = dst.data();
     args.dst_stride = heads * head_size;
-    const auto kernel = table.*format.attention;
     const double bytes = static_cast<double>(memory.size());
     const double operations = 4.0 * static_cast<double>(rows * heads * head_size * tokens);
-    const auto work = [&] {
+    const auto work = [&](const KernelTable& table) {
         for (int64_t c = 0; c < caches; ++c) {
             args.key_base = memory.data() + c * pages * page_bytes * 2;
             args.value_base = args.key_base + pages * page_bytes;
-            kernel(args);
+            (table.*format.attention)(args);
         }
         return decode ? bytes : operations;
     };
     const auto limit = [&] {
-        if (!decode) return static_cast<double>(table.probe_f32(20000));
-        benchmark::DoNotOptimize(table.probe_read(memory.data(), static_cast<int64_t>(memory.size())));
+        if (!decode) return static_cast<double>(kernels.now.probe_f32(20000));
+        benchmark::DoNotOptimize(kernels.now.probe_read(memory.data(), static_cast<int64_t>(memory.size())));
         return bytes;
     };
-    run_pairs(state, decode ? "GB/s" : "TOPS", decode ? 1e9 : 1e12, work, limit);
+    run_pairs(state, kernels, decode ? "GB/s" : "TOPS", decode ? 1e9 : 1e12, work, limit);
 }
 
 // Rows in the first-level cache, as they are between two Linears; ns per element tells more than a fraction here.
@@ -307,7 +305,7 @@ void add_benchmarks() {
     for (int i = 0; i < kIsaCount; ++i) {
         const Isa isa = static_cast<Isa>(i);
         if (!machine_has(isa)) continue;
-        const KernelTable& t = kernels(isa);
+        const Versions t = versions_of(isa);
         const std::string tail = std::string(isa_name(isa));
         for (const Format& format : kFormats) {
             const std::string name = "linear_" + std::string(format.name);
@@ -315,30 +313,30 @@ void add_benchmarks() {
                  {std::tuple<int64_t, int64_t, int64_t>{256, 2048, 2048}, {256, 5632, 2048}, {256, 2048, 5632}}) {
                 add_pairs(
                     name + "/compute/m256/k" + std::to_string(inner) + "/n" + std::to_string(columns) + "/" + tail,
-                    [&t, &format, rows = rows, inner = inner, columns = columns](benchmark::State& state) {
+                    [t, &format, rows = rows, inner = inner, columns = columns](benchmark::State& state) {
                         linear_compute(state, t, format, rows, inner, columns);
                     });
             }
             for (const int64_t rows : {1, 2, 4, 8, 16, 240}) {
                 add_pairs(
                     name + "/caches/m" + std::to_string(rows) + "/" + tail,
-                    [&t, &format, rows](benchmark::State& state) { linear_caches(state, t, format, rows); }, kTurns);
+                    [t, &format, rows](benchmark::State& state) { linear_caches(state, t, format, rows); }, kTurns);
             }
             for (const int64_t rows : {1, 2, 3, 4, 6, 8, 12, 16}) {
                 add_pairs(name + "/compute/m" + std::to_string(rows) + "/" + tail,
-                          [&t, &format, rows](benchmark::State& state) {
+                          [t, &format, rows](benchmark::State& state) {
                               linear_compute(state, t, format, rows, 2048, 1024);
                           });
                 for (const int threads : {1, 2}) {
                     add_pairs(name + "/memory/m" + std::to_string(rows) + "/t" + std::to_string(threads) + "/" + tail,
-                              [&t, &format, rows, threads](benchmark::State& state) {
+                              [t, &format, rows, threads](benchmark::State& state) {
                                   linear_memory(state, t, format, rows, 2048, threads);
                               });
                 }
             }
             if (isa == Isa::Baseline) {
                 add_pairs("pack_" + std::string(format.name),
-                          [&t, &format](benchmark::State& state) { pack_weight(state, t, format); });
+                          [t, &format](benchmark::State& state) { pack_weight(state, t, format); });
             }
         }
         for (const CacheFormat& format : kCacheFormats) {
@@ -346,16 +344,16 @@ void add_benchmarks() {
             for (const int64_t size : {64, 128}) {
                 for (const int64_t heads : {1, 4, 8}) {
                     const std::string shape = "/h" + std::to_string(heads) + "/d" + std::to_string(size) + "/" + tail;
-                    add_pairs(name + "/decode4096" + shape, [&t, &format, heads, size](benchmark::State& state) {
+                    add_pairs(name + "/decode4096" + shape, [t, &format, heads, size](benchmark::State& state) {
                         attention(state, t, format, 1, heads, size, 4096);
                     });
-                    add_pairs(name + "/prefill32x2048" + shape, [&t, &format, heads, size](benchmark::State& state) {
+                    add_pairs(name + "/prefill32x2048" + shape, [t, &format, heads, size](benchmark::State& state) {
                         attention(state, t, format, 32, heads, size, 2048);
                     });
                 }
             }
         }
-        add_row_kernels(t, tail);
+        add_row_kernels(t.now, tail);
     }
 }
 

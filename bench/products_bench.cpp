@@ -25,14 +25,14 @@ std::vector<float> some_floats(int64_t count) {
 
 // Runs of so many multiply-adds, in turn with the probe of the f32 peak.
 template <class Run>
-void run_beside_peak(benchmark::State& state, const KernelTable& table, int64_t products, const Run& run) {
+void run_beside_peak(benchmark::State& state, const Versions& kernels, int64_t products, const Run& run) {
     run_pairs(
-        state, "TFLOPS", 1e12,
-        [&] {
-            run();
+        state, kernels, "TFLOPS", 1e12,
+        [&](const KernelTable& table) {
+            run(table);
             return 2.0 * static_cast<double>(products);
         },
-        [&] { return static_cast<double>(table.probe_f32(kProbeRounds)); });
+        [&] { return static_cast<double>(kernels.now.probe_f32(kProbeRounds)); });
 }
 
 // A square window over a square image, channels last, with padding that keeps the size where the step is 1.
@@ -52,7 +52,7 @@ Window window_of(const ConvolutionShape& shape) {
             {0, pad, pad}};
 }
 
-void convolution(benchmark::State& state, const KernelTable& table, const ConvolutionShape& shape) {
+void convolution(benchmark::State& state, const Versions& kernels, const ConvolutionShape& shape) {
     ConvolutionArgs args{};
     args.window = window_of(shape);
     const int64_t inner = args.window.taps() * shape.channels;
@@ -71,10 +71,11 @@ void convolution(benchmark::State& state, const KernelTable& table, const Convol
     args.dst_stride[2] = shape.columns;
     args.count = outputs;
     args.scratch = scratch.data();
-    run_beside_peak(state, table, outputs * inner * shape.columns, [&] { table.convolution_f32(args); });
+    run_beside_peak(state, kernels, outputs * inner * shape.columns,
+                    [&](const KernelTable& table) { table.convolution_f32(args); });
 }
 
-void depthwise(benchmark::State& state, const KernelTable& table, const ConvolutionShape& shape) {
+void depthwise(benchmark::State& state, const Versions& kernels, const ConvolutionShape& shape) {
     DepthwiseArgs args{};
     args.window = window_of(shape);
     const int64_t outputs = args.window.outputs();
@@ -89,10 +90,11 @@ void depthwise(benchmark::State& state, const KernelTable& table, const Convolut
     args.dst_stride[1] = args.window.output[2] * shape.channels;
     args.dst_stride[2] = shape.channels;
     args.count = outputs;
-    run_beside_peak(state, table, outputs * args.window.taps() * shape.channels, [&] { table.depthwise_f32(args); });
+    run_beside_peak(state, kernels, outputs * args.window.taps() * shape.channels,
+                    [&](const KernelTable& table) { table.depthwise_f32(args); });
 }
 
-void matmul(benchmark::State& state, const KernelTable& table, int64_t rows, int64_t inner, int64_t columns,
+void matmul(benchmark::State& state, const Versions& kernels, int64_t rows, int64_t inner, int64_t columns,
             bool transposed) {
     const std::vector<float> a = some_floats(rows * inner);
     const std::vector<float> b = some_floats(inner * columns);
@@ -110,7 +112,7 @@ void matmul(benchmark::State& state, const KernelTable& table, int64_t rows, int
     args.dst = dst.data();
     args.dst_stride = columns;
     args.scratch = scratch.data();
-    run_beside_peak(state, table, rows * inner * columns, [&] { table.matmul_f32(args); });
+    run_beside_peak(state, kernels, rows * inner * columns, [&](const KernelTable& table) { table.matmul_f32(args); });
 }
 
 std::string name_of(const ConvolutionShape& shape) {
@@ -123,7 +125,7 @@ void add_products() {
         const Isa isa = static_cast<Isa>(i);
         // Instruction sets without float kernels of their own give those of another.
         if (!machine_has(isa) || kernel_isa(Kernel::convolution_f32, isa) != isa) continue;
-        const KernelTable& t = kernels(isa);
+        const Versions t = versions_of(isa);
         const std::string tail = "/" + std::string(isa_name(isa));
         for (const ConvolutionShape& shape : {ConvolutionShape{56, 64, 64, 3, 1},
                                               {28, 128, 128, 3, 1},
@@ -134,19 +136,19 @@ void add_products() {
                                               {224, 3, 64, 7, 2},
                                               {160, 96, 24, 3, 1}}) {
             add_pairs("convolution_f32/" + name_of(shape) + tail,
-                      [&t, shape](benchmark::State& state) { convolution(state, t, shape); });
+                      [t, shape](benchmark::State& state) { convolution(state, t, shape); });
         }
         for (const ConvolutionShape& shape :
              {ConvolutionShape{56, 64, 64, 3, 1}, {28, 96, 96, 5, 1}, {112, 32, 32, 3, 2}}) {
             add_pairs("depthwise_f32/" + name_of(shape) + tail,
-                      [&t, shape](benchmark::State& state) { depthwise(state, t, shape); });
+                      [t, shape](benchmark::State& state) { depthwise(state, t, shape); });
         }
         for (const bool transposed : {false, true}) {
             for (const auto& [rows, inner, columns] :
                  {std::tuple<int64_t, int64_t, int64_t>{128, 64, 128}, {128, 128, 64}, {512, 512, 512}}) {
                 add_pairs("matmul_f32/m" + std::to_string(rows) + "/k" + std::to_string(inner) + "/n" +
                               std::to_string(columns) + (transposed ? "/transposed" : "/plain") + tail,
-                          [&t, rows = rows, inner = inner, columns = columns, transposed](benchmark::State& state) {
+                          [t, rows = rows, inner = inner, columns = columns, transposed](benchmark::State& state) {
                               matmul(state, t, rows, inner, columns, transposed);
                           });
             }
