@@ -1,3 +1,5 @@
+#include <cstdlib>
+
 #include "exec/machine_limits.h"
 #include "handles.h"
 #include "runtime_of.h"
@@ -9,6 +11,13 @@ using namespace quoin::capi;
 namespace {
 
 constexpr int32_t kMostThreads = 1024;
+
+// `source` begins the message: where the name was found, when that is not an option.
+Result<Isa> isa_named(std::string_view name, std::string_view source) {
+    if (const std::optional<Isa> isa = isa_from_name(name)) return *isa;
+    return error(StatusCode::InvalidArgument, source, "there is no instruction set '", name,
+                 "'; known are baseline, avx2, avxvnni, avx512, avx512vnni, dotprod and i8mm");
+}
 
 Result<RuntimePtr> make_runtime(const quoin_runtime_options& options) {
     if (options.threads < 0 || options.threads > kMostThreads) {
@@ -25,11 +34,10 @@ Result<RuntimePtr> make_runtime(const quoin_runtime_options& options) {
     std::string_view isa;
     QUOIN_RETURN_IF_ERROR(read_text(options.isa, options.isa == nullptr ? 0 : options.isa_length, "isa", isa));
     if (options.isa != nullptr) {
-        cap = isa_from_name(isa);
-        if (!cap) {
-            return error(StatusCode::InvalidArgument, "there is no instruction set '", isa,
-                         "'; known are baseline, avx2, avxvnni, avx512, avx512vnni, dotprod and i8mm");
-        }
+        QUOIN_ASSIGN_OR_RETURN(cap, isa_named(isa, ""));
+    }
+    if (const char* const name = std::getenv("QUOIN_ISA"); name != nullptr && *name != '\0') {
+        QUOIN_RETURN_IF_ERROR(isa_named(name, "QUOIN_ISA: ").status());
     }
     Memory::AllocateFunction allocate;
     Memory::FreeFunction release;

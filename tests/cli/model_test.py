@@ -89,6 +89,11 @@ class Info(ToolTest):
         info = json.loads(self.succeed("info", "--json", "--isa", "baseline"))
         self.assertEqual(info["model"]["isa"], "baseline")
 
+    def test_the_variable_limits_the_isa_and_an_unknown_name_in_it_is_refused(self):
+        info = json.loads(self.succeed("info", "--json", environment={"QUOIN_ISA": "baseline"}))
+        self.assertEqual(info["model"]["isa"], "baseline")
+        self.fail_with(2, "info", environment={"QUOIN_ISA": "mmx"}, says="QUOIN_ISA: there is no instruction set 'mmx'")
+
     @needs_stories
     def test_a_file_with_known_contents(self):
         info = json.loads(self.succeed("info", "--json", "--model", STORIES_F32))

@@ -62,9 +62,9 @@ class ToolTest(unittest.TestCase):
         self.assertEqual((result.returncode, result.stderr), (0, b""), arguments)
         return result.stdout
 
-    def fail_with(self, code, *arguments, stdin=b"", says=""):
+    def fail_with(self, code, *arguments, stdin=b"", environment=None, says=""):
         """Runs, demands the exit code, nothing on standard output and one line on standard error."""
-        result = quoin(*arguments, stdin=stdin)
+        result = quoin(*arguments, stdin=stdin, environment=environment)
         message = result.stderr.decode("utf-8", "replace")
         self.assertEqual(result.returncode, code, (arguments, message))
         self.assertEqual(result.stdout, b"", arguments)
