@@ -1,9 +1,11 @@
 // Messages for the host. The library prints nothing itself: without a callback, messages go nowhere.
 #pragma once
 
+#include <cstdint>
 #include <functional>
-#include <sstream>
 #include <string_view>
+
+#include "core/message.h"
 
 namespace quoin {
 
@@ -19,10 +21,7 @@ void log_message(LogLevel level, std::string_view text);
 
 template <class... Parts>
 void log(LogLevel level, const Parts&... parts) {
-    if (!log_enabled(level)) return;
-    std::ostringstream text;
-    (text << ... << parts);
-    log_message(level, text.str());
+    if (log_enabled(level)) log_message(level, message_of({MessagePart(parts)...}));
 }
 
 }  // namespace quoin

@@ -4,9 +4,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <utility>
+
+#include "core/message.h"
 
 namespace quoin {
 
@@ -52,12 +53,10 @@ private:
     std::unique_ptr<Detail> detail_;
 };
 
-// Status from a code and any streamable parts: error(StatusCode::Io, "cannot open '", path, "'").
+// Status from a code and texts and numbers: error(StatusCode::Io, "cannot open '", path, "'").
 template <class... Parts>
 Status error(StatusCode code, const Parts&... parts) {
-    std::ostringstream text;
-    (text << ... << parts);
-    return {code, std::move(text).str()};
+    return {code, message_of({MessagePart(parts)...})};
 }
 
 // The same error with where it happened put in front: "file.gguf: tensor 'x': ...".
