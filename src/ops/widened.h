@@ -24,25 +24,12 @@ bool visit_wide(DType dtype, Visitor&& visitor) {
     }
 }
 
-// The elements of a tensor of numbers as T; without a copy when they are. A tensor without bytes has no elements.
+// The elements of a tensor of numbers as T, float or double; without a copy when they are. A tensor without bytes has
+// no elements.
 template <std::floating_point T>
 class ReadAs {
 public:
-    explicit ReadAs(const Tensor& tensor) {
-        visit_numbers_and_bool(tensor.dtype(), [&]<class Element>() {
-            const auto elements = tensor.as<const Element>();
-            size_ = elements.size();
-            if constexpr (std::same_as<Element, T>) {
-                data_ = elements.data();
-            } else {
-                copy_.resize(size_);
-                for (size_t index = 0; index < size_; ++index) {
-                    copy_[index] = static_cast<T>(to_arithmetic(elements[index]));
-                }
-                data_ = copy_.data();
-            }
-        });
-    }
+    explicit ReadAs(const Tensor& tensor);
     ReadAs(const ReadAs&) = delete;
     ReadAs& operator=(const ReadAs&) = delete;
 
@@ -67,22 +54,12 @@ Element truncate_to(T value) {
     return static_cast<Element>(value);
 }
 
-// Room for the elements of a tensor of numbers as T; store() puts them into the tensor. Integers are cut off towards
-// zero, and at the ends of their range.
+// Room for the elements of a tensor of numbers as T, float or double; store() puts them into the tensor. Integers are
+// cut off towards zero, and at the ends of their range.
 template <std::floating_point T>
 class WriteAs {
 public:
-    explicit WriteAs(Tensor tensor) : tensor_(std::move(tensor)) {
-        visit_numbers(tensor_.dtype(), [&]<class Element>() {
-            size_ = tensor_.as<Element>().size();
-            if constexpr (std::same_as<Element, T>) {
-                data_ = tensor_.as<T>().data();
-            } else {
-                copy_.resize(size_);
-                data_ = copy_.data();
-            }
-        });
-    }
+    explicit WriteAs(Tensor tensor);
     WriteAs(const WriteAs&) = delete;
     WriteAs& operator=(const WriteAs&) = delete;
 
@@ -90,20 +67,7 @@ public:
     size_t size() const { return size_; }
     T& operator[](int64_t index) { return data_[index]; }
 
-    void store() {
-        visit_numbers(tensor_.dtype(), [&]<class Element>() {
-            if constexpr (!std::same_as<Element, T>) {
-                const auto elements = tensor_.as<Element>();
-                for (size_t index = 0; index < size_; ++index) {
-                    if constexpr (IntegerElement<Element>) {
-                        elements[index] = truncate_to<Element>(copy_[index]);
-                    } else {
-                        elements[index] = from_arithmetic<Element>(static_cast<Arithmetic<Element>>(copy_[index]));
-                    }
-                }
-            }
-        });
-    }
+    void store();
 
 private:
     Tensor tensor_;
