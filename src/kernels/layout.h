@@ -125,9 +125,9 @@ constexpr int64_t activation_row_bytes(int64_t inner) {
 //     values  [32][head_size]    rows are tokens, so the weighted sum is a Linear over tokens
 //   q8_0, q4_0: head_size in whole blocks of 32; a scale for 32 values of a token, as many bytes as in a GGUF file
 //     keys    for each block: panels of q8_0 and q4_0 weights as above, columns are tokens
-//     values  for each block of 32 columns
-//       q8_0  int8 [16][32][2]: pair i, column c, token i and token 16 + i; then 32 f16 scales, by token
-//       q4_0  bytes [16][16][2]: pair i, low nibble column c, high nibble column 16 + c (value + 8), token i and
+//     values  for each block of 32 channels
+//       q8_0  int8 [16][32][2]: pair i, channel c, token i and token 16 + i; then 32 f16 scales, by token
+//       q4_0  bytes [16][16][2]: pair i, low nibble channel c, high nibble channel 16 + c (value + 8), token i and
 //             16 + i; then 32 f16 scales. Pairs, because sums over tokens are dot products of pairs of 16-bit integers.
 // The cache tensors are [pages, kv_heads, head_size, 32] and [pages, kv_heads, 32, head_size].
 inline constexpr int64_t kPageTokens = 32;
