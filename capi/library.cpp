@@ -37,7 +37,7 @@ const char* quoin_build_info() {
     return "quoin " QUOIN_TEXT(QUOIN_VERSION_MAJOR) "." QUOIN_TEXT(QUOIN_VERSION_MINOR) "." QUOIN_TEXT(
         QUOIN_VERSION_PATCH)
 #if defined(__x86_64__)
-        ", x86-64 with baseline, avx2, avxvnni, avx512, avx512vnni"
+        ", x86-64 with baseline, avx2, avxvnni, avx512, avx512vnni, avx512bf16"
 #elif defined(__aarch64__)
         ", 64-bit Arm with baseline, dotprod, i8mm"
 #else

@@ -16,7 +16,7 @@ constexpr int32_t kMostThreads = 1024;
 Result<Isa> isa_named(std::string_view name, std::string_view source) {
     if (const std::optional<Isa> isa = isa_from_name(name)) return *isa;
     return error(StatusCode::InvalidArgument, source, "there is no instruction set '", name,
-                 "'; known are baseline, avx2, avxvnni, avx512, avx512vnni, dotprod and i8mm");
+                 "'; known are baseline, avx2, avxvnni, avx512, avx512vnni, avx512bf16, dotprod and i8mm");
 }
 
 Result<RuntimePtr> make_runtime(const quoin_runtime_options& options) {

@@ -208,8 +208,8 @@ typedef struct quoin_runtime_options {
     int32_t reserved;
     const int32_t* affinity;  // processor numbers; worker i is pinned to affinity[i % affinity_count]; NULL: not pinned
     size_t affinity_count;
-    const char* isa;  // use at most this instruction set: "baseline", "avx2", "avxvnni", "avx512", "avx512vnni"
-                      // (AVX-512 with VNNI and BF16); on Arm "baseline", "dotprod", "i8mm"; NULL: the best.
+    const char* isa;  // use at most this instruction set: "baseline", "avx2", "avxvnni", "avx512", "avx512vnni",
+                      // "avx512bf16" (with VNNI and BF16); on Arm "baseline", "dotprod", "i8mm"; NULL: the best.
     size_t isa_length;
     uint64_t memory_budget_bytes;      // most that weights, KV pages and arenas may take together; 0: no limit
     quoin_allocate_function allocate;  // for these large blocks; NULL: the system's. Both functions or none.

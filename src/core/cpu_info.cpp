@@ -19,8 +19,8 @@
 namespace quoin {
 namespace {
 
-constexpr std::array<std::string_view, kIsaCount> kNames = {"baseline",   "avx2",    "avxvnni", "avx512",
-                                                            "avx512vnni", "dotprod", "i8mm"};
+constexpr std::array<std::string_view, kIsaCount> kNames = {"baseline",   "avx2",       "avxvnni", "avx512",
+                                                            "avx512vnni", "avx512bf16", "dotprod", "i8mm"};
 
 constexpr bool is_for_this_architecture(Isa isa) {
     if (isa == Isa::Baseline) return true;
@@ -54,7 +54,8 @@ unsigned detect() {
     add(Isa::AvxVnni, avx_vnni);
     add(Isa::Avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"));
-    add(Isa::Avx512Vnni, __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16"));
+    add(Isa::Avx512Vnni, __builtin_cpu_supports("avx512vnni"));
+    add(Isa::Avx512Bf16, __builtin_cpu_supports("avx512bf16"));
 #elif defined(__aarch64__) && defined(__linux__)
     // HWCAP_ASIMDDP and HWCAP2_I8MM, which old headers lack
     constexpr unsigned long kHasDotProd = 1UL << 20U;

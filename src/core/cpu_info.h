@@ -15,11 +15,12 @@ enum class Isa : uint8_t {
     Avx2,        // AVX2, FMA, F16C
     AvxVnni,     // and the dot products of AVX-512 VNNI, 256 bits wide (VEX-encoded)
     Avx512,      // Avx2 and AVX-512 F, BW, VL, DQ
-    Avx512Vnni,  // and VNNI, BF16
+    Avx512Vnni,  // and VNNI
+    Avx512Bf16,  // and BF16
     DotProd,     // 64-bit Arm: SDOT (FEAT_DotProd)
     I8mm,        // and SMMLA (FEAT_I8MM)
 };
-inline constexpr int kIsaCount = 7;
+inline constexpr int kIsaCount = 8;
 
 // What every machine with `isa` has too, and whose kernels stand in where `isa` has none of its own.
 constexpr Isa isa_below(Isa isa) {
@@ -27,12 +28,19 @@ constexpr Isa isa_below(Isa isa) {
         case Isa::AvxVnni:
         case Isa::Avx512: return Isa::Avx2;
         case Isa::Avx512Vnni: return Isa::Avx512;
+        case Isa::Avx512Bf16: return Isa::Avx512Vnni;
         case Isa::I8mm: return Isa::DotProd;
         default: return Isa::Baseline;
     }
 }
+// Whether `part` is `isa` or among those it builds on.
+constexpr bool isa_includes(Isa isa, Isa part) {
+    while (isa != part && isa != Isa::Baseline) isa = isa_below(isa);
+    return isa == part;
+}
 
-std::string_view isa_name(Isa isa);  // "baseline", "avx2", "avxvnni", "avx512", "avx512vnni", "dotprod", "i8mm"
+// "baseline", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "dotprod", "i8mm"
+std::string_view isa_name(Isa isa);
 std::optional<Isa> isa_from_name(std::string_view name);
 
 // Whether this CPU and its operating system can run the table of `isa`.

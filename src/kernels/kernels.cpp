@@ -10,11 +10,12 @@ namespace quoin {
 #include "kernels/kernel_groups.inc"
 #undef QUOIN_KERNEL_GROUP
 #if defined(__x86_64__) || defined(_M_X64)
-#define QUOIN_KERNEL_GROUP(group)                          \
-    extern const KernelTable kernel_table_avx2_##group;    \
-    extern const KernelTable kernel_table_avxvnni_##group; \
-    extern const KernelTable kernel_table_avx512_##group;  \
-    extern const KernelTable kernel_table_avx512vnni_##group;
+#define QUOIN_KERNEL_GROUP(group)                             \
+    extern const KernelTable kernel_table_avx2_##group;       \
+    extern const KernelTable kernel_table_avxvnni_##group;    \
+    extern const KernelTable kernel_table_avx512_##group;     \
+    extern const KernelTable kernel_table_avx512vnni_##group; \
+    extern const KernelTable kernel_table_avx512bf16_##group;
 #include "kernels/kernel_groups.inc"
 #undef QUOIN_KERNEL_GROUP
 #elif defined(__aarch64__)
@@ -37,9 +38,10 @@ constexpr GroupTable kGroupTables[] = {
 #include "kernels/kernel_groups.inc"
 #undef QUOIN_KERNEL_GROUP
 #if defined(__x86_64__) || defined(_M_X64)
-#define QUOIN_KERNEL_GROUP(group)                                                           \
-    {Isa::Avx2, &kernel_table_avx2_##group}, {Isa::AvxVnni, &kernel_table_avxvnni_##group}, \
-        {Isa::Avx512, &kernel_table_avx512_##group}, {Isa::Avx512Vnni, &kernel_table_avx512vnni_##group},
+#define QUOIN_KERNEL_GROUP(group)                                                                         \
+    {Isa::Avx2, &kernel_table_avx2_##group}, {Isa::AvxVnni, &kernel_table_avxvnni_##group},               \
+        {Isa::Avx512, &kernel_table_avx512_##group}, {Isa::Avx512Vnni, &kernel_table_avx512vnni_##group}, \
+        {Isa::Avx512Bf16, &kernel_table_avx512bf16_##group},
 #include "kernels/kernel_groups.inc"
 #undef QUOIN_KERNEL_GROUP
 #elif defined(__aarch64__)

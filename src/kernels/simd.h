@@ -29,18 +29,10 @@ struct SplitBytes;
 }  // namespace
 }  // namespace quoin
 
-#if defined(QUOIN_ISA_AVX512VNNI)
+#if defined(QUOIN_ISA_AVX512)
 #include "kernels/simd_avx512.h"
-#elif defined(QUOIN_ISA_AVX512)
-#include "kernels/simd_avx512.h"
-#elif defined(QUOIN_ISA_AVXVNNI)
-#include "kernels/simd_avx2.h"
 #elif defined(QUOIN_ISA_AVX2)
 #include "kernels/simd_avx2.h"
-#elif defined(QUOIN_ISA_I8MM)
-#include "kernels/simd_neon.h"
-#elif defined(QUOIN_ISA_DOTPROD)
-#include "kernels/simd_neon.h"
 #elif defined(__aarch64__) && !defined(__AARCH64EB__)
 #include "kernels/simd_neon.h"
 #else

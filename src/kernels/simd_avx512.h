@@ -8,7 +8,9 @@
 namespace quoin {
 namespace {
 
-#if defined(QUOIN_ISA_AVX512VNNI)
+#if defined(QUOIN_ISA_AVX512BF16)
+constexpr Isa kThisIsa = Isa::Avx512Bf16;
+#elif defined(QUOIN_ISA_AVX512VNNI)
 constexpr Isa kThisIsa = Isa::Avx512Vnni;
 #else
 constexpr Isa kThisIsa = Isa::Avx512;
@@ -197,7 +199,7 @@ QUOIN_INLINE Floats low_bf16(Ints pairs) {
 QUOIN_INLINE Floats high_bf16(Ints pairs) {
     return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int32_t>(0xFFFF0000U))));
 }
-#if defined(QUOIN_ISA_AVX512VNNI)
+#if defined(QUOIN_ISA_AVX512BF16)
 constexpr bool kHasBf16Dot = true;
 // kLanes floats as bf16, rounded to nearest even; subnormal ones become zero.
 QUOIN_INLINE void store_bf16(std::byte* p, Floats x) {

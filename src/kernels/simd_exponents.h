@@ -5,7 +5,7 @@
 
 #include "kernels/simd.h"
 
-#if defined(QUOIN_ISA_AVX512) || defined(QUOIN_ISA_AVX512VNNI)
+#if defined(QUOIN_ISA_AVX512)
 
 namespace quoin {
 namespace {

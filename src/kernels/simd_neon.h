@@ -238,7 +238,7 @@ QUOIN_INLINE Ints broadcast_quad(const std::byte* p) {
     __builtin_memcpy(&quad, p, sizeof(quad));
     return vdupq_n_s32(quad);
 }
-#if defined(QUOIN_ISA_DOTPROD) || defined(QUOIN_ISA_I8MM)
+#if defined(QUOIN_ISA_DOTPROD)
 // Dot products of 16 or 32 bytes of weights and activations in steps of 4 to a lane. Both are signed here.
 constexpr Bytes kWideBytes = Bytes::Any;
 constexpr int kAnyBytesOffset = 0;

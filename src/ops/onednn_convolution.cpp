@@ -355,7 +355,7 @@ bool is_same_size(const ConvolutionQuery& query) {
 }
 
 bool take(const ConvolutionQuery& query) {
-    if (query.arithmetic == DType::BF16 && query.context.runtime.isa != Isa::Avx512Vnni) return false;
+    if (query.arithmetic == DType::BF16 && query.context.runtime.isa != Isa::Avx512Bf16) return false;
     return has_bands(query.problem.window) && onednn::has_activation(query.activation) && is_same_size(query) &&
            is_fast(typical_spec(query));
 }
@@ -416,7 +416,7 @@ Result<ConvolutionSpec> typical_spec(const IntegerConvolutionQuery& query) {
 
 bool take_integers(const IntegerConvolutionQuery& query) {
     // Without VNNI its sums of byte products may saturate.
-    if (query.context.runtime.isa != Isa::Avx512Vnni || !has_bands(query.problem.window)) return false;
+    if (!isa_includes(query.context.runtime.isa, Isa::Avx512Vnni) || !has_bands(query.problem.window)) return false;
     if (query.context.constant(integer_conv::kWeight)->dtype() != DType::I8) return false;
     for (const size_t input : {integer_conv::kWeightZeros, integer_conv::kXScale, integer_conv::kXZero}) {
         if (query.has_input(input)) return false;

@@ -39,8 +39,7 @@ bool is_any(const Query& /*query*/) {
 }
 template <class Query>
 bool has_avx512(const Query& query) {
-    const Isa isa = query.context.runtime.isa;
-    return isa == Isa::Avx512 || isa == Isa::Avx512Vnni;
+    return isa_includes(query.context.runtime.isa, Isa::Avx512);
 }
 
 template <class Query>

@@ -50,7 +50,7 @@ struct Extras {
 
 // Whether this instruction set multiplies these weights by activations rounded to bf16.
 bool rounds_to_bf16(DType weight, Isa isa) {
-    return weight == DType::BF16 && isa == Isa::Avx512Vnni;
+    return weight == DType::BF16 && isa == Isa::Avx512Bf16;
 }
 
 Activations rounded_to_bf16(const Activations& a) {
