@@ -16,7 +16,7 @@
 namespace quoin {
 
 // The kernels of one instruction set. `before` are those of the build that QUOIN_BENCH_BEFORE names, a copy of its
-// quoin_bench_kernels.so; null without the variable. With it, every measurement is beside them and not beside a limit.
+// quoin_bench_kernels.so; null without the variable. With it, pairs are measured beside them and not beside a limit.
 struct Versions {
     const KernelTable& now;
     const KernelTable* before;

@@ -1,4 +1,7 @@
 #include <cstdlib>
+#include <optional>
+#include <string_view>
+#include <utility>
 
 #include "exec/machine_limits.h"
 #include "handles.h"

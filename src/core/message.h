@@ -10,7 +10,7 @@
 
 namespace quoin {
 
-// A text, which must outlive the part, a character or a number.
+// A text, never null, which must outlive the part, a character or a number.
 class MessagePart {
 public:
     MessagePart(std::string_view text) : text_(text) {}                           // NOLINT(google-explicit-constructor)

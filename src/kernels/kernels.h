@@ -110,7 +110,7 @@ constexpr int64_t attention_join_floats(int64_t head_size) {
 }
 
 inline constexpr int64_t kMostBlockTokens = 256;
-inline constexpr int64_t kAttentionTileQueries = 12;  // computed together, at most
+inline constexpr int64_t kAttentionTileQueries = 12;  // queries computed together, at most
 
 // Floats of scratch for attention_*; never more than for the largest rows and heads of a program.
 constexpr int64_t attention_scratch_floats(int64_t head_size, int64_t rows, int64_t heads) {

@@ -1,6 +1,7 @@
 #include "isolated.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <exception>
 
 #if defined(__unix__) || defined(__APPLE__)
