@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # install_test.sh shared|static WORK: installs Quoin of that kind into WORK/prefix, moves it away from there, and builds
 # and runs a C and a C++ program against it, once by CMake and once by pkg-config alone. From the environment:
-#   SOURCE  the repository         BUILD  a finished build of this kind; empty: build it in WORK/build
+#   SOURCE  the repository         BUILD  a finished build of this kind; empty: build it in SIDE
 #   CMAKE, CC, CXX  the programs of these names
 #   WERROR  of this build, so that ccache finds its objects again
 set -euo pipefail
@@ -17,7 +17,7 @@ fail() {
 rm -rf "$work"/{first,prefix,c,cpp,pc}
 mkdir -p "$work/pc"
 if [ -z "$BUILD" ]; then
-    BUILD=$work/build
+    BUILD=$SIDE
     [ "$kind" = shared ] && shared=ON || shared=OFF
     "$CMAKE" -S "$SOURCE" -B "$BUILD" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS="$shared" \
         -DQUOIN_WERROR="$WERROR" -DQUOIN_BUILD_TESTS=OFF >"$work/configure.log" 2>&1 || fail "see $work/configure.log"
