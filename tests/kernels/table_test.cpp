@@ -41,8 +41,9 @@ TEST_CASE("a missing kernel comes from the instruction set below", "[kernels]") 
 
 // A server with AVX-512 need not have AVX-VNNI.
 TEST_CASE("AVX-512 tables have nothing of AVX-VNNI", "[kernels]") {
-#define QUOIN_KERNEL(result, name, isas, parameters)              \
-    CHECK(kernel_isa(Kernel::name, Isa::Avx512) != Isa::AvxVnni); \
+#define QUOIN_KERNEL(result, name, isas, parameters)                  \
+    CHECK(kernel_isa(Kernel::name, Isa::Avx512) != Isa::AvxVnni);     \
+    CHECK(kernel_isa(Kernel::name, Isa::Avx512Vnni) != Isa::AvxVnni); \
     CHECK(kernel_isa(Kernel::name, Isa::Avx512Bf16) != Isa::AvxVnni);
 #include "kernels/kernel_list.inc"
 #undef QUOIN_KERNEL
