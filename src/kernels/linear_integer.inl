@@ -159,7 +159,11 @@ struct IntegerPanel {
             }
             // Vectors of a line together as far as there are registers: one after the other they would pass over every
             // line two or four times, which the prefetchers do not follow.
-            constexpr int kTogether = kManyRegisters ? V : R > 2 || kLanes != 8 ? 1 : kPlainCodes ? V : 2;
+            constexpr int kTogether = kManyRegisters ? V
+                                      : kLanes != 8  ? 1
+                                      : R > 2        ? (kNibbles && R <= 4 ? 2 : 1)
+                                      : kPlainCodes  ? V
+                                                     : 2;
             for (int first = 0; first < V; first += kTogether) {
                 Dot dot[R][kTogether][kRuns];
                 for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
