@@ -1,6 +1,9 @@
 #include "core/cpu_info.h"
 #include "core/dtype.h"
 #include "core/log.h"
+#include "core/message.h"
+#include "ops/image_codecs.h"
+#include "ops/providers.h"
 #include "support.h"
 
 using namespace quoin;
@@ -25,6 +28,20 @@ static_assert(QUOIN_ERROR_CONTEXT_FULL == static_cast<int>(StatusCode::ContextFu
 static_assert(QUOIN_CANCELLED == static_cast<int>(StatusCode::Cancelled));
 static_assert(QUOIN_ERROR_INTERNAL == static_cast<int>(StatusCode::Internal));
 
+static std::string build_info() {
+    std::string text = "quoin ";
+    text += quoin_version_string();
+#if defined(__clang__)
+    text += ", clang " __clang_version__;
+#elif defined(__GNUC__)
+    text += ", gcc " __VERSION__;
+#endif
+    text += ", instruction sets " + sentence_of(own_isa_names());
+    text += ", providers " + provider_names();
+    text += ", pictures in " + picture_formats();
+    return text;
+}
+
 uint32_t quoin_version() {
     return QUOIN_VERSION;
 }
@@ -34,21 +51,12 @@ const char* quoin_version_string() {
 }
 
 const char* quoin_build_info() {
-    return "quoin " QUOIN_TEXT(QUOIN_VERSION_MAJOR) "." QUOIN_TEXT(QUOIN_VERSION_MINOR) "." QUOIN_TEXT(
-        QUOIN_VERSION_PATCH)
-#if defined(__x86_64__)
-        ", x86-64 with baseline, avx2, avxvnni, avx512, avx512vnni, avx512bf16"
-#elif defined(__aarch64__)
-        ", 64-bit Arm with baseline, dotprod, i8mm"
-#else
-        ", portable baseline"
-#endif
-#if defined(__clang__)
-        ", clang " __clang_version__
-#elif defined(__GNUC__)
-        ", gcc " __VERSION__
-#endif
-        ", pcre2";
+    try {
+        static const std::string text = build_info();
+        return text.c_str();
+    } catch (const std::bad_alloc&) {
+        return "quoin";
+    }
 }
 
 const char* quoin_status_string(quoin_status status) {

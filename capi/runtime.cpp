@@ -3,6 +3,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/message.h"
 #include "exec/machine_limits.h"
 #include "handles.h"
 #include "runtime_of.h"
@@ -18,8 +19,8 @@ constexpr int32_t kMostThreads = 1024;
 // `source` begins the message: where the name was found, when that is not an option.
 Result<Isa> isa_named(std::string_view name, std::string_view source) {
     if (const std::optional<Isa> isa = isa_from_name(name)) return *isa;
-    return error(StatusCode::InvalidArgument, source, "there is no instruction set '", name,
-                 "'; known are baseline, avx2, avxvnni, avx512, avx512vnni, avx512bf16, dotprod and i8mm");
+    return error(StatusCode::InvalidArgument, source, "there is no instruction set '", name, "'; known are ",
+                 sentence_of(isa_names()));
 }
 
 Result<RuntimePtr> make_runtime(const quoin_runtime_options& options) {
@@ -105,7 +106,7 @@ quoin_status quoin_runtime_measure_limits(const quoin_runtime* runtime, quoin_li
     return guard([&]() -> Status {
         QUOIN_RETURN_IF_ERROR(require(out, "out"));
         QUOIN_ASSIGN_OR_RETURN(const RuntimePtr used, runtime_of(runtime));
-        const MachineLimits measured = measure_limits(used->team->size(), used->isa);
+        QUOIN_ASSIGN_OR_RETURN(const MachineLimits measured, measure_limits(*used));
         quoin_limits limits{};
         limits.dram_bytes_per_second = measured.dram_gb_per_s * 1e9;
         limits.int8_operations_per_second = measured.int8_tops * 1e12;

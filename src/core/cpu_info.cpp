@@ -6,6 +6,7 @@
 #include <fstream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #if defined(__linux__)
 #include <sched.h>
@@ -92,6 +93,21 @@ std::optional<Isa> isa_from_name(std::string_view name) {
     const auto* const found = std::ranges::find(kNames, name);
     if (found == kNames.end()) return std::nullopt;
     return static_cast<Isa>(found - kNames.begin());
+}
+
+std::span<const std::string_view> isa_names() {
+    return kNames;
+}
+
+std::span<const std::string_view> own_isa_names() {
+    static const std::vector<std::string_view> kOwn = [] {
+        std::vector<std::string_view> names;
+        for (size_t isa = 0; isa < kNames.size(); ++isa) {
+            if (is_for_this_architecture(static_cast<Isa>(isa))) names.push_back(kNames[isa]);
+        }
+        return names;
+    }();
+    return kOwn;
 }
 
 bool machine_has(Isa isa) {

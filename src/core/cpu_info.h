@@ -42,6 +42,9 @@ constexpr bool isa_includes(Isa isa, Isa part) {
 // "baseline", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "dotprod", "i8mm"
 std::string_view isa_name(Isa isa);
 std::optional<Isa> isa_from_name(std::string_view name);
+// All, and those of the architecture that this is compiled for.
+std::span<const std::string_view> isa_names();
+std::span<const std::string_view> own_isa_names();
 
 // Whether this CPU and its operating system can run the table of `isa`.
 bool machine_has(Isa isa);
@@ -49,7 +52,7 @@ bool machine_has(Isa isa);
 Isa detected_isa();
 
 // The best that is not above the environment variable QUOIN_ISA nor above `cap`; names of other architectures set no
-// limit.
+// limit, and unknown ones neither: quoin_runtime_create() refuses them.
 Isa effective_isa(std::optional<Isa> cap);
 
 // Processors this process may run on (its affinity mask), at least 1.

@@ -25,4 +25,13 @@ std::string message_of(std::initializer_list<MessagePart> parts) {
     return message;
 }
 
+std::string sentence_of(std::span<const std::string_view> names) {
+    std::string sentence;
+    for (const std::string_view& name : names) {
+        if (!sentence.empty()) sentence += &name == &names.back() ? " and " : ", ";
+        sentence += name;
+    }
+    return sentence;
+}
+
 }  // namespace quoin

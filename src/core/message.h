@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -37,5 +38,8 @@ private:
 };
 
 std::string message_of(std::initializer_list<MessagePart> parts);
+
+// Names as a sentence has them: "baseline, dotprod and i8mm".
+std::string sentence_of(std::span<const std::string_view> names);
 
 }  // namespace quoin

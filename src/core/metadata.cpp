@@ -18,9 +18,14 @@ bool Metadata::add(std::string_view key, MetadataValue value) {
     return true;
 }
 
-const MetadataValue* Metadata::find(std::string_view key) const {
+std::optional<size_t> Metadata::index_of(std::string_view key) const {
     const auto found = index_.find(key);
-    return found == index_.end() ? nullptr : &entries_[found->second].value;
+    return found == index_.end() ? std::nullopt : std::optional(found->second);
+}
+
+const MetadataValue* Metadata::find(std::string_view key) const {
+    const std::optional<size_t> index = index_of(key);
+    return index ? &entries_[*index].value : nullptr;
 }
 
 Status Metadata::wrong_type(std::string_view key, std::string_view wanted) const {

@@ -36,6 +36,7 @@ public:
         MetadataValue value;
     };
     const std::vector<Entry>& entries() const { return entries_; }
+    std::optional<size_t> index_of(std::string_view key) const;  // in entries()
     const MetadataValue* find(std::string_view key) const;
     const std::string& source_name() const { return source_name_; }
 

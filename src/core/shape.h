@@ -1,4 +1,4 @@
-// A concrete tensor shape. Symbolic shapes live in graph/value.h; they become this when a program is planned.
+// A concrete tensor shape. Symbolic shapes live in graph/graph.h; they become this when a program is planned.
 #pragma once
 
 #include <algorithm>

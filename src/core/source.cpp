@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/log.h"
+
 namespace quoin {
 namespace {
 
@@ -130,16 +132,19 @@ namespace {
 Result<SourcePtr> source_of(std::shared_ptr<FileDescriptor> file, const std::string& path, uint64_t size, bool use_mmap,
                             const std::shared_ptr<Memory>& memory) {
     if (size == 0) return error(StatusCode::InvalidModel, path, ": the file is empty");
-    if (!use_mmap) {
-        return SourcePtr(std::make_shared<ReaderSource>(
-            path, size,
-            [file](uint64_t offset, std::span<std::byte> bytes) { return read_fully(file->get(), offset, bytes); },
-            memory));
+    if (use_mmap) {
+        void* const data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file->get(), 0);
+        if (data != MAP_FAILED) {
+            auto mapping = std::make_shared<Mapping>(static_cast<std::byte*>(data), size);
+            return SourcePtr(std::make_shared<MappedSource>(path, size, std::move(mapping)));
+        }
+        // Some file systems map nothing, and a limit of the address space may leave no room for a whole file.
+        log(LogLevel::Warning, "cannot map '", path, "': ", std::strerror(errno), "; it is read instead");
     }
-    void* const data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file->get(), 0);
-    if (data == MAP_FAILED) return system_error(path, "map");
-    auto mapping = std::make_shared<Mapping>(static_cast<std::byte*>(data), size);
-    return SourcePtr(std::make_shared<MappedSource>(path, size, std::move(mapping)));
+    return SourcePtr(std::make_shared<ReaderSource>(
+        path, size,
+        [file](uint64_t offset, std::span<std::byte> bytes) { return read_fully(file->get(), offset, bytes); },
+        memory));
 }
 
 }  // namespace

@@ -49,7 +49,8 @@ private:
 
 using SourcePtr = std::shared_ptr<const Source>;
 
-// A regular file, mapped read-only (use_mmap false: read on demand into `memory`). Io with the system's reason.
+// A regular file, mapped read-only. Read on demand into `memory` where `use_mmap` is false or the system cannot map it.
+// Io with the system's reason.
 Result<SourcePtr> open_file(const std::string& path, bool use_mmap, const std::shared_ptr<Memory>& memory);
 // The same for a file that untrusted bytes name: `path` is relative to `folder`, and no part of it may be "..", a
 // symbolic link or anything but a folder; the file itself has no other name (hard link). InvalidModel when it is

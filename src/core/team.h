@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace quoin {
@@ -27,19 +28,22 @@ public:
 
     int size() const { return size_; }
 
-    // Runs body(thread) once on every thread, 0 being the caller, and returns when all have ended.
-    // The body must not throw. Any thread may call; not from inside a region.
+    // Runs body(thread) once on every thread, 0 being the caller, and returns when all have ended. Any thread may call;
+    // not from inside a region. An exception that leaves the body ends the process, on the caller's thread as on a
+    // worker's: the others may stand at a barrier that its thread will never reach. So a body that runs what may throw
+    // catches it inside and still goes to every barrier, as Session does.
     template <class Body>
     void run(Body&& body) {
-        run_erased([](void* context, int thread) { (*static_cast<std::remove_reference_t<Body>*>(context))(thread); },
-                   &body);
+        run_erased(
+            [](void* context, int thread) noexcept { (*static_cast<std::remove_reference_t<Body>*>(context))(thread); },
+            &body);
     }
 
     // Inside a region: returns when every thread of the team has called it. What was written before is seen after.
     void barrier(int thread);
 
 private:
-    using Function = void (*)(void* context, int thread);
+    using Function = void (*)(void* context, int thread) noexcept;
     void run_erased(Function function, void* context);
     void worker(int thread);
     void stop();

@@ -1,7 +1,8 @@
 // What this machine can do at most, measured now: the yardstick for every speed Quoin states.
 #pragma once
 
-#include "core/cpu_info.h"
+#include "core/runtime.h"
+#include "core/status.h"
 
 namespace quoin {
 
@@ -12,15 +13,8 @@ struct MachineLimits {
     double bf16_tflops;  // of the bf16 dot product where there is one, else of f32
 };
 
-// Best of several runs on `threads` threads (at least 1), with the instructions of `isa` (default: effective_isa).
-// Takes about a second and, for the length of the call, 512 MiB. Zeros when threads or memory cannot be had.
-MachineLimits measure_limits(int threads, Isa isa);
-MachineLimits measure_limits(int threads);
-
-// Its parts.
-double measure_dram_gb_per_s(int threads, Isa isa);
-double measure_int8_tops(int threads, Isa isa);
-double measure_f32_tflops(int threads, Isa isa);
-double measure_bf16_tflops(int threads, Isa isa);
+// Best of several runs on the team of the runtime, with its instruction set. Takes about a second and, for the length
+// of the call, 512 MiB that its budget does not count; OutOfMemory when the system has no more.
+Result<MachineLimits> measure_limits(const Runtime& runtime);
 
 }  // namespace quoin

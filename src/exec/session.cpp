@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
+#include <stdexcept>
 
 #include "ops/evaluate.h"
 #include "ops/node_attributes.h"
@@ -35,6 +37,21 @@ Result<RuntimeValue> owned(const RuntimeValue& value, const Runtime& runtime) {
 TensorView view_of(const RuntimeValue& value) {
     if (!value.is_tensor()) return {};
     return {value.tensor().data(), value.dtype(), value.tensor().shape()};
+}
+
+// The same as where the C header begins (capi/support.h), but for the steps, which it does not reach.
+Status status_of(const std::exception_ptr& thrown) {
+    try {
+        std::rethrow_exception(thrown);
+    } catch (const std::bad_alloc&) {
+        return error(StatusCode::OutOfMemory, "the machine has no more memory");
+    } catch (const std::length_error&) {
+        return error(StatusCode::OutOfMemory, "no memory can hold what was asked for");
+    } catch (const std::exception& other) {
+        return error(StatusCode::Internal, other.what());
+    } catch (...) {
+        return error(StatusCode::Internal, "unknown exception");
+    }
 }
 
 }  // namespace
@@ -222,12 +239,18 @@ bool Session::run_tasks(const Program& program, const Step& step, int thread, co
         const int64_t task = next_task();
         if (task < 0) break;
         worked = true;
-        Status status = node.run(arguments, task, scratch);
-        if (status.ok() && is_cancelled()) status = error(StatusCode::Cancelled, "the run was cancelled");
-        if (!status.ok()) {
-            const std::scoped_lock lock(failure_mutex_);
-            if (!failed_.exchange(true)) failure_ = at_node(prepared_->graph.node(step.node), status);
+        Failure failure{step.node, {}, nullptr};
+        try {
+            failure.status = node.run(arguments, task, scratch);
+            if (failure.status.ok() && is_cancelled()) {
+                failure.status = error(StatusCode::Cancelled, "the run was cancelled");
+            }
+            if (failure.status.ok()) continue;
+        } catch (...) {  // nothing may be thrown out of the region; its sentence, which takes memory, is made outside
+            failure.thrown = std::current_exception();
         }
+        const std::scoped_lock lock(failure_mutex_);
+        if (!failed_.exchange(true)) failure_ = std::move(failure);
     }
     return worked;
 }
@@ -288,7 +311,11 @@ Status Session::run_steps(const Program& program) {
     failed_.store(false, std::memory_order_relaxed);
     failure_ = {};
     prepared_->runtime->team->run([&](int thread) { walk(program, thread); });
-    return std::move(failure_);
+    if (!failed_.load(std::memory_order_relaxed)) return {};
+    // What the nodes keep with a plan may stand half-way. This ends `program`, too.
+    programs_.clear();
+    const Failure failure = std::move(failure_);
+    return at_node(prepared_->graph.node(failure.node), failure.thrown ? status_of(failure.thrown) : failure.status);
 }
 
 RuntimeValue Session::value_at(const TensorView& view, const Place& place) const {
@@ -362,7 +389,6 @@ Result<std::vector<RuntimeValue>> Session::run_body(const Node& node, std::strin
 Status Session::run() {
     Status status;
     const int64_t began_ns = trace_ == nullptr ? 0 : Profile::now_ns();
-    bool interrupted = false;
     Result<Planned*> planned = find_first();
     while (true) {
         if (!planned.ok()) {
@@ -372,16 +398,11 @@ Status Session::run() {
         const Program& program = (*planned)->stage.program;
         if (program.last) status = check_bound_outputs(program);
         if (status.ok()) status = bind(**planned);
-        if (status.ok()) {
-            status = run_steps(program);
-            interrupted = !status.ok();
-        }
+        if (status.ok()) status = run_steps(program);
         if (status.ok()) status = run_dynamic(program);
         if (!status.ok() || program.last) break;
         planned = find_next(**planned);
     }
-    // What the nodes keep with a plan may stand half-way.
-    if (interrupted) programs_.clear();
     cancelled_.store(false, std::memory_order_relaxed);
     if (trace_ != nullptr && parent_ == nullptr) {
         trace_->add(0, {nullptr, kNoValue, began_ns, began_ns, Profile::now_ns()});

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <exception>
 #include <list>
 #include <map>
 #include <memory>
@@ -33,7 +34,8 @@ public:
     // Results go to the caller's bytes instead of the session's; `view.data` null undoes it.
     void bind_output(size_t index, const TensorView& view) { bound_outputs_[index] = view; }
     // A run whose input shapes were seen before allocates nothing. InvalidArgument when an input is missing or does not
-    // fit, Cancelled, OutOfMemory, or what a step reports; outputs are undefined then.
+    // fit, Cancelled, OutOfMemory, or what a step reports; Internal when it throws what it should not. Outputs are
+    // undefined then.
     Status run();
     // Shape and bytes of an output of the last run, valid until the next one; dtype Undefined when it is no tensor.
     TensorView output(size_t index) const { return outputs_[index]; }
@@ -56,6 +58,12 @@ private:
         Stage stage;
         uint64_t arenas = 0;  // the state of the arenas for which the views' pointers were set
         std::list<Planned> next;
+    };
+    // What ended a run: what a step reported, or what it threw.
+    struct Failure {
+        NodeId node = 0;
+        Status status;
+        std::exception_ptr thrown;
     };
 
     Result<Planned*> find_first();
@@ -104,7 +112,7 @@ private:
     std::atomic<bool> cancelled_{false};
     std::atomic<bool> failed_{false};
     std::mutex failure_mutex_;
-    Status failure_;
+    Failure failure_;  // the first of the run
 };
 
 }  // namespace quoin

@@ -1,5 +1,9 @@
 // The provider "eigen": ChannelsLastConv as a matrix product of collected sources, and matrix products. Alone in
 // including Eigen's headers.
+
+// Temporaries up to this size lie on the stack, two at a time in a product. Eigen's own limit of 128 KiB is all the
+// stack that a caller's thread must have.
+#define EIGEN_STACK_ALLOCATION_LIMIT 16384
 #include <Eigen/Core>
 
 #include "core/rounding.h"

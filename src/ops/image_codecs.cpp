@@ -1,6 +1,9 @@
 #include "ops/image_codecs.h"
 
 #include <string_view>
+#include <vector>
+
+#include "core/message.h"
 
 namespace quoin {
 namespace {
@@ -69,6 +72,14 @@ const PictureCodec* find_picture_codec(std::span<const uint8_t> file) {
         if (codec.recognises(file)) return &codec;
     }
     return nullptr;
+}
+
+std::string picture_formats() {
+    std::vector<std::string_view> names;
+    for (const PictureCodec& codec : kCodecs) {
+        if (codec.read != nullptr) names.emplace_back(codec.format);
+    }
+    return sentence_of(names);
 }
 
 Status PictureWriter::begin(int64_t width, int64_t height) {

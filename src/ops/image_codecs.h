@@ -58,6 +58,9 @@ struct PictureCodec {
 // Whose first bytes these are, or null.
 const PictureCodec* find_picture_codec(std::span<const uint8_t> file);
 
+// Those that this build reads: "JPEG, PNG, BMP and PNM".
+std::string picture_formats();
+
 template <class... Parts>
 Status bad_picture(const Parts&... parts) {
     return error(StatusCode::InvalidModel, parts...);

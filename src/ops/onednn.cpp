@@ -6,6 +6,7 @@
 #include <atomic>
 #include <dnnl.hpp>
 #include <functional>
+#include <memory>
 #include <string_view>
 
 namespace quoin::onednn {
@@ -70,8 +71,6 @@ auto guarded(Work&& work) -> decltype(work()) {
     } catch (const dnnl::error& thrown) {
         const StatusCode code = thrown.status == dnnl_out_of_memory ? StatusCode::OutOfMemory : StatusCode::Unsupported;
         return error(code, "oneDNN: ", thrown.what());
-    } catch (const std::bad_alloc&) {
-        return error(StatusCode::OutOfMemory, "oneDNN: the machine has no more memory");
     }
 }
 
@@ -279,6 +278,12 @@ struct Lane {
     std::vector<dnnl_exec_arg_t> arguments;
 };
 
+// Given back also when something is thrown: the next thread would look for a free one for ever.
+struct GiveBack {
+    void operator()(Lane* lane) const { lane->busy.store(false, std::memory_order_release); }
+};
+using TakenLane = std::unique_ptr<Lane, GiveBack>;
+
 class Made final : public Primitive {
 public:
     Made(dnnl::primitive primitive, std::vector<Slot> slots, const memory::desc& scratch, std::string name, int runs,
@@ -305,32 +310,31 @@ public:
     bool is_fast() const override { return onednn::is_fast(name_); }
 
     Status run(const Pointers& pointers, std::byte* dst, std::byte* scratch) const override {
-        Lane& lane = take_lane();
-        Status status = guarded([&]() -> Status {
+        const TakenLane lane = take_lane();
+        return guarded([&]() -> Status {
             const OneThread one;
             for (size_t index = 0; index < slots_.size(); ++index) {
                 const Operand operand = slots_[index].operand;
                 // oneDNN has no pointers to const; it writes to dst alone.
                 void* const place =
                     operand == Operand::Dst ? dst : const_cast<std::byte*>(pointers[static_cast<size_t>(operand)]);
-                if (lane.memories[index].get_data_handle() != place) lane.memories[index].set_data_handle(place);
+                memory& content = lane->memories[index];
+                if (content.get_data_handle() != place) content.set_data_handle(place);
             }
-            if (scratch_bytes_ != 0) lane.memories.back().set_data_handle(scratch);
+            if (scratch_bytes_ != 0) lane->memories.back().set_data_handle(scratch);
             const dnnl_status_t done = dnnl_primitive_execute(
-                primitive_.get(), lane.stream.get(), static_cast<int>(lane.arguments.size()), lane.arguments.data());
+                primitive_.get(), lane->stream.get(), static_cast<int>(lane->arguments.size()), lane->arguments.data());
             if (done == dnnl_success) return {};
             return error(done == dnnl_out_of_memory ? StatusCode::OutOfMemory : StatusCode::Internal, "oneDNN: ", name_,
                          " failed with status ", static_cast<int>(done));
         });
-        lane.busy.store(false, std::memory_order_release);
-        return status;
     }
 
 private:
-    Lane& take_lane() const {
+    TakenLane take_lane() const {
         while (true) {
             for (Lane& lane : lanes_) {
-                if (!lane.busy.exchange(true, std::memory_order_acquire)) return lane;
+                if (!lane.busy.exchange(true, std::memory_order_acquire)) return TakenLane(&lane);
             }
         }
     }

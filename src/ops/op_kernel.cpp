@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 
 #include "ops/node_attributes.h"
 
@@ -192,16 +191,12 @@ public:
     Result<Work> plan(const Arguments& /*arguments*/, int /*threads*/) const override { return Work{}; }
 
     Status run(const Arguments& arguments, int64_t /*task*/, std::byte* /*scratch*/) const override {
-        try {  // on a worker thread, where nobody else would catch it
-            std::vector<RuntimeValue> inputs;
-            for (const TensorView& view : arguments.inputs) {
-                inputs.push_back(view.dtype == DType::Undefined ? RuntimeValue() : RuntimeValue(tensor_of(view)));
-            }
-            StepContext context(node_, runtime_, inputs, arguments.outputs);
-            return compute_(context);
-        } catch (const std::bad_alloc&) {
-            return error(StatusCode::OutOfMemory, "node '", node_.name, "': the machine has no more memory");
+        std::vector<RuntimeValue> inputs;
+        for (const TensorView& view : arguments.inputs) {
+            inputs.push_back(view.dtype == DType::Undefined ? RuntimeValue() : RuntimeValue(tensor_of(view)));
         }
+        StepContext context(node_, runtime_, inputs, arguments.outputs);
+        return compute_(context);
     }
 
     std::string label() const override { return "compute"; }

@@ -148,7 +148,8 @@ public:
     // Cuts the work for these shapes and this many threads. `arguments.work` is not read. No more threads than these
     // run tasks of one plan at the same time.
     virtual Result<Work> plan(const Arguments& arguments, int threads) const = 0;
-    // Does one task. `scratch` has work.scratch_bytes bytes, aligned to 64, contents undefined.
+    // Does one task. `scratch` has work.scratch_bytes bytes, aligned to 64, contents undefined. What the standard
+    // library throws in it ends in the session.
     virtual Status run(const Arguments& arguments, int64_t task, std::byte* scratch) const = 0;
     // What runs, for listings and profiles: "linear_q4_0 [avx512vnni]".
     virtual std::string label() const { return {}; }

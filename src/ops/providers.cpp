@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
+#include "core/message.h"
 #include "ops/onednn.h"
 
 namespace quoin {
@@ -77,13 +79,11 @@ std::optional<Provider> provider_from_name(std::string_view name) {
 }
 
 std::string provider_names() {
-    std::string names;
+    std::vector<std::string_view> names;
     for (const Known& each : kKnown) {
-        if (!each.built) continue;
-        if (!names.empty()) names += &each == &kKnown.back() ? " and " : ", ";
-        names += each.name;
+        if (each.built) names.push_back(each.name);
     }
-    return names;
+    return sentence_of(names);
 }
 
 Status check_provider(Provider provider, const Runtime& runtime) {

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "capi/capi_test.h"
+#include "support/onnx_writer.h"
 
 namespace {
 
@@ -18,9 +19,54 @@ constexpr size_t kStackBytes =
 constexpr size_t kStackBytes = 128 << 10;
 #endif
 
-// Products of many rows, with f32 weights and with quantised ones.
+// A convolution of 8 x 8 positions and a matrix product, whose operands in blocks take 72 KiB each.
+const FileBytes& heavy_bytes() {
+    static const FileBytes bytes = [] {
+        OnnxModel model;
+        model.inputs = {value_message("image", quoin::DType::F32, {"1", "64", "8", "8"}),
+                        value_message("a", quoin::DType::F32, {"64", "576"}),
+                        value_message("b", quoin::DType::F32, {"576", "64"})};
+        model.initializers = {floats_message("w", {64, 64, 3, 3}, std::vector<float>(64 * 64 * 9, 0.5F))};
+        model.nodes = {node_message("Conv", {"image", "w"}, {"y"}, {ints_attribute("pads", {1, 1, 1, 1})}),
+                       node_message("MatMul", {"a", "b"}, {"product"})};
+        model.outputs = {value_message("y", quoin::DType::F32, {"1", "64", "8", "8"}),
+                         value_message("product", quoin::DType::F32, {"64", "64"})};
+        return FileBytes(model.write());
+    }();
+    return bytes;
+}
+
+void run_heavy_ops(const quoin_runtime* runtime, const char* provider) {
+    auto options = sized<quoin_model_options>();
+    options.provider = provider;
+    options.provider_length = QUOIN_STRLEN;
+    quoin_model* model = nullptr;
+    const quoin_status loaded =
+        quoin_model_load_memory(runtime, heavy_bytes().data(), heavy_bytes().size(), &options, &model);
+    if (loaded == QUOIN_ERROR_UNSUPPORTED) return;  // this build is without the provider
+    check_ok(loaded);
+    const ModelHandle model_owner(model);
+    quoin_session* session = nullptr;
+    check_ok(quoin_session_create(model, nullptr, &session));
+    const SessionHandle session_owner(session);
+    const std::vector<std::vector<int64_t>> dims = {{1, 64, 8, 8}, {64, 576}, {576, 64}};
+    for (size_t index = 0; index < dims.size(); ++index) {
+        quoin_tensor* tensor = nullptr;
+        check_ok(quoin_tensor_create(QUOIN_DTYPE_F32, static_cast<int32_t>(dims[index].size()), dims[index].data(),
+                                     &tensor));
+        const TensorHandle tensor_owner(tensor);
+        std::memset(quoin_tensor_data(tensor), 0, quoin_tensor_byte_size(tensor));
+        check_ok(quoin_session_set_input(session, index, tensor));
+    }
+    check_ok(quoin_session_run(session));
+}
+
+// Products of many rows, with f32 weights and with quantised ones, and what libraries compute.
 void* run_models(void* done) {
     const RuntimeHandle runtime = one_thread();  // the caller computes
+    for (const char* const provider : {"native", "onednn", "eigen", "reference"}) {
+        run_heavy_ops(runtime.get(), provider);
+    }
     for (const FileBytes* const bytes : {&small_bytes(), &tiny_bytes()}) {
         const ModelHandle model = load(runtime.get(), *bytes);
         const std::vector<int32_t> ids(50, 1);

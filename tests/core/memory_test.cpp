@@ -15,6 +15,9 @@
 #include "support/catch.h"
 
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace quoin::test {
 namespace {
@@ -228,6 +231,25 @@ TEST_CASE("a file gives the same bytes mapped and read") {
     }
     CHECK(memory->used_bytes() == 0);
 }
+
+#if defined(__linux__)
+TEST_CASE("a file that the system cannot map is read") {
+    constexpr int64_t kSize = int64_t{1} << 60;  // more than any address space; nearly all of it holes
+    const int descriptor = memfd_create("large", 0);
+    REQUIRE(descriptor >= 0);
+    REQUIRE(ftruncate(descriptor, kSize) == 0);
+    REQUIRE(pwrite(descriptor, "0123456789", 10, kSize - 10) == 10);
+    const auto memory = std::make_shared<Memory>();
+    const Result<SourcePtr> source = open_file("/proc/self/fd/" + std::to_string(descriptor), true, memory);
+    close(descriptor);
+    INFO(source.status().message());
+    REQUIRE(source.ok());
+    CHECK_FALSE((*source)->is_mapped());
+    CHECK((*source)->size() == kSize);
+    CHECK(text_of((*source)->read(kSize - 8, 5)->bytes) == "23456");
+    check_reads_past_the_end(**source);
+}
+#endif
 
 TEST_CASE("bytes of a mapped file outlive their source") {
     const TemporaryFile file("0123456789");

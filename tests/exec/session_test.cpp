@@ -3,6 +3,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <memory>
+#include <new>
+#include <stdexcept>
 #include <thread>
 
 #include "ops/op_test.h"
@@ -234,6 +238,75 @@ PreparedGraphPtr long_chain(const RuntimePtr& runtime) {
     for (int index = 0; index < 40; ++index) x = graph.add_node(Op::Swish, "s" + std::to_string(index), {x});
     graph.add_output(x);
     return make_ready(std::move(graph), {.runtime = runtime}).value();
+}
+
+// A task for each thread, none of which ends before all have begun; then `act` is called.
+class Meeting final : public PreparedNode {
+public:
+    Meeting(int threads, std::function<void()> act) : threads_(threads), act_(std::move(act)) {}
+
+    Result<Work> plan(const Arguments& /*arguments*/, int /*threads*/) const override {
+        return Work{.tasks = threads_};
+    }
+    Status run(const Arguments& /*arguments*/, int64_t /*task*/, std::byte* /*scratch*/) const override {
+        const int64_t last = (begun_.fetch_add(1) / threads_ + 1) * threads_;
+        while (begun_.load() < last) std::this_thread::yield();
+        act_();
+        return {};
+    }
+
+private:
+    const int threads_;
+    const std::function<void()> act_;
+    mutable std::atomic<int64_t> begun_{0};
+};
+
+// y = swish(swish(x)), the first of them called "thrower" and replaced.
+PreparedGraphPtr with_meeting(const RuntimePtr& runtime, std::function<void()> act) {
+    Graph graph;
+    const ValueId x = graph.add_input("x", DType::F32, {{.size = 64}, {.size = 256}});
+    graph.add_output(graph.add_node(Op::Swish, "after", {graph.add_node(Op::Swish, "thrower", {x})}));
+    const PreparedGraphPtr prepared = make_ready(std::move(graph), {.runtime = runtime}).value();
+    std::const_pointer_cast<PreparedGraph>(prepared)->nodes[0] =
+        std::make_unique<Meeting>(runtime->team->size(), std::move(act));
+    return prepared;
+}
+
+TEST_CASE("what a step throws on any thread is a status, and the runtime works on", "[threaded]") {
+    struct Case {
+        std::function<void()> act;
+        StatusCode code;
+        const char* message;
+    };
+    const std::vector<Case> cases = {
+        {[] { throw std::bad_alloc(); }, StatusCode::OutOfMemory, "the machine has no more memory"},
+        {[] { throw std::length_error("too long"); }, StatusCode::OutOfMemory, "no memory can hold what was asked for"},
+        {[] { throw std::runtime_error("a defect"); }, StatusCode::Internal, "a defect"},
+        {[] { throw 1; }, StatusCode::Internal, "unknown exception"}};
+    const std::thread::id caller = std::this_thread::get_id();
+    const Tensor x = floats({64, 256}, std::vector<float>(64 * 256, 1));
+    for (const int threads : {1, 2, 3}) {
+        const RuntimePtr runtime = make_runtime(threads);
+        for (const bool on_caller : {true, false}) {
+            if (threads == 1 && !on_caller) continue;
+            for (const Case& each : cases) {
+                CAPTURE(threads, on_caller, each.message);
+                bool throws = true;
+                Session session(with_meeting(runtime, [&] {
+                    if (throws && (std::this_thread::get_id() == caller) == on_caller) each.act();
+                }));
+                session.set_input(0, view_of(x));
+                const Status status = session.run();
+                CHECK(status.code() == each.code);
+                CHECK(status.message() == std::string("node 'thrower' (Swish): ") + each.message);
+                throws = false;
+                CHECK(session.run().ok());
+                Session other(long_chain(runtime));
+                other.set_input(0, view_of(x));
+                CHECK(other.run().ok());
+            }
+        }
+    }
 }
 
 TEST_CASE("a cancelled session ends its next run, and only that") {
