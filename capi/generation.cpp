@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "handles.h"
 #include "support.h"
 
@@ -19,8 +21,7 @@ quoin_status quoin_context_create(const quoin_model* model, const quoin_context_
         chosen.max_sequences = read.max_sequences;
         chosen.max_step_tokens = read.max_step_tokens;
         if (read.kv_dtype != QUOIN_DTYPE_UNDEFINED) {
-            const auto dtype =
-                read.kv_dtype > 0 ? dtype_from_number(static_cast<uint32_t>(read.kv_dtype)) : std::nullopt;
+            const std::optional<DType> dtype = dtype_of(read.kv_dtype);
             if (!dtype) return error(StatusCode::InvalidArgument, "kv_dtype = ", read.kv_dtype, " is no element type");
             chosen.kv_dtype = *dtype;
         }
@@ -84,10 +85,12 @@ quoin_status quoin_sequence_append_text(quoin_sequence* sequence, const char* te
         QUOIN_RETURN_IF_ERROR(require(sequence, "sequence"));
         std::string_view read;
         QUOIN_RETURN_IF_ERROR(read_text(text, text_length, "text", read));
-        if ((flags & ~QUOIN_ENCODE_SPECIAL) != 0) {
-            return error(StatusCode::InvalidArgument, "flags may only hold QUOIN_ENCODE_SPECIAL");
+        if ((flags & QUOIN_ENCODE_BOS) != 0) {
+            return error(StatusCode::InvalidArgument,
+                         "flags may only hold QUOIN_ENCODE_SPECIAL and QUOIN_ENCODE_CONTINUE");
         }
-        return sequence->sequence->append_text(read, (flags & QUOIN_ENCODE_SPECIAL) != 0);
+        QUOIN_ASSIGN_OR_RETURN(const EncodeOptions options, encode_options(flags));
+        return sequence->sequence->append_text(read, options);
     });
 }
 
@@ -123,21 +126,52 @@ quoin_status quoin_sequence_evaluate(quoin_sequence* sequence, size_t rows, floa
                                      size_t* out_count) {
     return guard([&]() -> Status {
         QUOIN_RETURN_IF_ERROR(require(sequence, "sequence"));
-        const size_t length = sequence->sequence->tokens().size();
-        if (rows > length) {
-            return error(StatusCode::InvalidArgument, rows, " rows were asked for, the sequence has ", length,
-                         " tokens");
-        }
-        const auto vocabulary = static_cast<size_t>(sequence->sequence->context().model().decoder->vocabulary_size);
-        const size_t count = rows * vocabulary;
+        QUOIN_ASSIGN_OR_RETURN(const size_t count, sequence->sequence->logits_count(rows));
         if (out_count != nullptr) *out_count = count;
         if (logits == nullptr && rows != 0) return {};
-        if (capacity < count) {
-            return error(StatusCode::BufferTooSmall, "the logits of ", rows, " rows need ", count, " floats");
-        }
-        return sequence->sequence->evaluate(rows, {logits, count});
+        return sequence->sequence->evaluate(rows, {logits, std::min(capacity, count)});
     });
 }
+
+// ---- sampler
+
+quoin_status quoin_sampler_create(const quoin_sampler_options* options, quoin_sampler** out) {
+    return guard([&]() -> Status {
+        QUOIN_RETURN_IF_ERROR(require(out, "out"));
+        quoin_sampler_options read;
+        QUOIN_RETURN_IF_ERROR(read_options(options, read));
+        SamplerOptions chosen;
+        // Zero in the header is the neutral value of each filter.
+        chosen.repetition_penalty = read.repetition_penalty == 0.0F ? 1.0F : read.repetition_penalty;
+        chosen.frequency_penalty = read.frequency_penalty;
+        chosen.presence_penalty = read.presence_penalty;
+        chosen.penalty_window = read.penalty_window == 0 ? 64 : read.penalty_window;
+        if (read.penalty_window == -1) chosen.penalty_window = Sampler::kLongestWindow;
+        chosen.top_k = read.top_k;
+        chosen.top_p = read.top_p == 0.0F ? 1.0F : read.top_p;
+        chosen.min_p = read.min_p;
+        chosen.temperature = read.temperature;
+        chosen.seed = read.seed;
+        if (read.top_k < 0 || read.top_p < 0.0F || read.top_p > 1.0F || read.min_p < 0.0F || read.min_p > 1.0F ||
+            read.temperature < 0.0F) {
+            return error(StatusCode::InvalidArgument,
+                         "top_k and temperature must not be negative, top_p and min_p lie between 0 and 1");
+        }
+        QUOIN_ASSIGN_OR_RETURN(Sampler sampler, Sampler::make(chosen));
+        *out = std::make_unique<quoin_sampler>(quoin_sampler{std::move(sampler)}).release();
+        return {};
+    });
+}
+
+void quoin_sampler_reset(quoin_sampler* sampler) {
+    if (sampler != nullptr) sampler->sampler.reset();
+}
+
+void quoin_sampler_destroy(quoin_sampler* sampler) {
+    const std::unique_ptr<quoin_sampler> owner(sampler);
+}
+
+// ---- generate
 
 quoin_status quoin_sequence_generate(quoin_sequence* sequence, quoin_sampler* sampler,
                                      const quoin_generate_options* options, quoin_piece_callback callback,

@@ -70,7 +70,7 @@ Status load_into(const SourcePtr& source, const RuntimePtr& runtime, const LoadO
     QUOIN_ASSIGN_OR_RETURN(handle->model, load(source, runtime, options));
     const Model& model = *handle->model;
     if (model.tokenizer != nullptr) handle->tokenizer = quoin_tokenizer{model.tokenizer};
-    if (model.decoder) handle->architecture = model.decoder->architecture;
+    QUOIN_ASSIGN_OR_RETURN(handle->architecture, model.metadata.string("general.architecture", ""));
     handle->inputs = infos_of(input_specs(model));
     handle->outputs = infos_of(output_specs(model));
     *out = handle.release();
@@ -280,13 +280,12 @@ quoin_status quoin_model_metadata_key(const quoin_model* model, size_t index, co
 quoin_status quoin_model_metadata_find(const quoin_model* model, const char* key, size_t key_length,
                                        size_t* out_index) {
     return guard([&]() -> Status {
-        QUOIN_RETURN_IF_ERROR(require_all("quoin_model_metadata_find", model, key, out_index));
+        QUOIN_RETURN_IF_ERROR(require_all("quoin_model_metadata_find", model, out_index));
         std::string_view wanted;
         QUOIN_RETURN_IF_ERROR(read_text(key, key_length, "key", wanted));
-        const auto& entries = model->model->metadata.entries();
-        const auto found = std::ranges::find(entries, wanted, &Metadata::Entry::key);
-        if (found == entries.end()) return error(StatusCode::NotFound, "the model has no key '", wanted, "'");
-        *out_index = static_cast<size_t>(found - entries.begin());
+        const std::optional<size_t> found = model->model->metadata.index_of(wanted);
+        if (!found) return error(StatusCode::NotFound, "the model has no key '", wanted, "'");
+        *out_index = *found;
         return {};
     });
 }
@@ -323,7 +322,7 @@ quoin_status quoin_model_input_info(const quoin_model* model, size_t index, quoi
 
 quoin_status quoin_model_input_find(const quoin_model* model, const char* name, size_t name_length, size_t* out_index) {
     return guard([&]() -> Status {
-        QUOIN_RETURN_IF_ERROR(require_all("quoin_model_input_find", model, name, out_index));
+        QUOIN_RETURN_IF_ERROR(require_all("quoin_model_input_find", model, out_index));
         return find_value(model->inputs, name, name_length, out_index);
     });
 }
@@ -342,7 +341,7 @@ quoin_status quoin_model_output_info(const quoin_model* model, size_t index, quo
 quoin_status quoin_model_output_find(const quoin_model* model, const char* name, size_t name_length,
                                      size_t* out_index) {
     return guard([&]() -> Status {
-        QUOIN_RETURN_IF_ERROR(require_all("quoin_model_output_find", model, name, out_index));
+        QUOIN_RETURN_IF_ERROR(require_all("quoin_model_output_find", model, out_index));
         return find_value(model->outputs, name, name_length, out_index);
     });
 }

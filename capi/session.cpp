@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "handles.h"
 #include "llm/describe.h"
 #include "support.h"
@@ -42,6 +44,13 @@ quoin_status quoin_session_create(const quoin_model* model, const quoin_session_
 quoin_status quoin_session_set_input(quoin_session* session, size_t index, const quoin_tensor* tensor) {
     return guard([&]() -> Status {
         QUOIN_RETURN_IF_ERROR(require_all("quoin_session_set_input", session, tensor));
+        const auto is_it = [tensor](const quoin_value& output) { return output.tensor && &*output.tensor == tensor; };
+        if (std::ranges::any_of(session->outputs, is_it)) {
+            return error(
+                StatusCode::InvalidArgument, "the tensor for input ", index,
+                " is an output of this session, which the next run writes; bind a tensor to the output and set "
+                "that, or copy it");
+        }
         return set_input(*session, index, tensor->tensor);
     });
 }
@@ -69,9 +78,14 @@ quoin_status quoin_session_bind_output(quoin_session* session, size_t index, quo
 quoin_status quoin_session_run(quoin_session* session) {
     return guard([&]() -> Status {
         QUOIN_RETURN_IF_ERROR(require(session, "session"));
+        const Status status = session->session->run();
+        // Another thread's run is going on, and so are the outputs.
+        if (status.code() == StatusCode::InvalidState) return status;
         session->outputs.clear();
-        QUOIN_RETURN_IF_ERROR(session->session->run());
-        for (const RuntimeValue& output : session->session->outputs()) session->outputs.push_back(handle_of(output));
+        QUOIN_RETURN_IF_ERROR(status);
+        std::vector<quoin_value> outputs;
+        for (const RuntimeValue& output : session->session->outputs()) outputs.push_back(handle_of(output));
+        session->outputs = std::move(outputs);
         return {};
     });
 }

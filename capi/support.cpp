@@ -21,6 +21,20 @@ quoin_status report(const Status& status) noexcept {
     return status.ok() ? QUOIN_OK : report(status.code(), status.message().c_str());
 }
 
+Result<EncodeOptions> encode_options(int32_t flags) {
+    if ((flags & ~(QUOIN_ENCODE_BOS | QUOIN_ENCODE_SPECIAL | QUOIN_ENCODE_CONTINUE)) != 0) {
+        return error(StatusCode::InvalidArgument, "flags has bits that are none of QUOIN_ENCODE_*");
+    }
+    return EncodeOptions{.add_special = (flags & QUOIN_ENCODE_BOS) != 0,
+                         .parse_special = (flags & QUOIN_ENCODE_SPECIAL) != 0,
+                         .continues = (flags & QUOIN_ENCODE_CONTINUE) != 0};
+}
+
+std::optional<DType> dtype_of(int32_t number) {
+    const std::optional<DType> dtype = number > 0 ? dtype_from_number(static_cast<uint32_t>(number)) : std::nullopt;
+    return dtype == DType::Q8Row ? std::nullopt : dtype;
+}
+
 Status require(const void* pointer, const char* name) {
     return pointer != nullptr ? Status() : error(StatusCode::InvalidArgument, name, " is NULL");
 }

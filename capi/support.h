@@ -7,12 +7,15 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
 
+#include "core/dtype.h"
 #include "core/status.h"
+#include "text/tokenizer.h"
 
 namespace quoin::capi {
 
@@ -37,6 +40,11 @@ quoin_status guard(Body&& body) noexcept {
         return report(StatusCode::Internal, "unknown exception");
     }
 }
+
+// Flags of quoin_tokenizer_encode.
+Result<EncodeOptions> encode_options(int32_t flags);
+// The element type that a number of the header stands for, if tensors outside can have it.
+std::optional<DType> dtype_of(int32_t number);
 
 // InvalidArgument that names the parameter, when it is null.
 Status require(const void* pointer, const char* name);
@@ -64,6 +72,11 @@ Status read_options(const Struct* options, Struct& out) {
     QUOIN_RETURN_IF_ERROR(check_struct_size(size));
     const auto* const bytes = reinterpret_cast<const char*>(options);
     std::memcpy(&out, bytes, std::min(size, sizeof(Struct)));
+    if constexpr (requires { out.reserved; }) {
+        if (out.reserved != 0) {
+            return error(StatusCode::InvalidArgument, "reserved is ", out.reserved, "; set all of the struct to zero");
+        }
+    }
     if (size > sizeof(Struct) &&
         !std::all_of(bytes + sizeof(Struct), bytes + size, [](char byte) { return byte == 0; })) {
         return error(StatusCode::Unsupported,

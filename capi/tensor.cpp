@@ -23,8 +23,8 @@ Status read_dims(int32_t rank, const int64_t* dims, Shape& out) {
 
 Status read_shape(int32_t dtype, int32_t rank, const int64_t* dims, DType& out_dtype, Shape& out_shape,
                   size_t& out_bytes) {
-    const std::optional<DType> known = dtype > 0 ? dtype_from_number(static_cast<uint32_t>(dtype)) : std::nullopt;
-    if (!known || *known == DType::String || *known == DType::Q8Row) {
+    const std::optional<DType> known = dtype_of(dtype);
+    if (!known || *known == DType::String) {
         return error(StatusCode::InvalidArgument, "no tensor can have the element type ", dtype);
     }
     out_dtype = *known;
@@ -166,7 +166,7 @@ quoin_status quoin_value_create_sequence(int32_t dtype, const quoin_tensor* cons
                                          quoin_value** out) {
     return guard([&]() -> Status {
         QUOIN_RETURN_IF_ERROR(require(out, "out"));
-        const std::optional<DType> known = dtype > 0 ? dtype_from_number(static_cast<uint32_t>(dtype)) : std::nullopt;
+        const std::optional<DType> known = dtype_of(dtype);
         if (!known) return error(StatusCode::InvalidArgument, "no tensor can have the element type ", dtype);
         if (count > 0 && tensors == nullptr) return error(StatusCode::InvalidArgument, "tensors is NULL");
         std::vector<RuntimeValue> items;

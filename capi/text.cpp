@@ -10,11 +10,7 @@ quoin_status quoin_tokenizer_encode(const quoin_tokenizer* tokenizer, const char
         QUOIN_RETURN_IF_ERROR(require(tokenizer, "tokenizer"));
         std::string_view read;
         QUOIN_RETURN_IF_ERROR(read_text(text, text_length, "text", read));
-        if ((flags & ~(QUOIN_ENCODE_BOS | QUOIN_ENCODE_SPECIAL)) != 0) {
-            return error(StatusCode::InvalidArgument, "flags has bits that are none of QUOIN_ENCODE_*");
-        }
-        const EncodeOptions options{.add_special = (flags & QUOIN_ENCODE_BOS) != 0,
-                                    .parse_special = (flags & QUOIN_ENCODE_SPECIAL) != 0};
+        QUOIN_ASSIGN_OR_RETURN(const EncodeOptions options, encode_options(flags));
         QUOIN_ASSIGN_OR_RETURN(const std::vector<int32_t> encoded, tokenizer->tokenizer->encode(read, options));
         return write_array(encoded.data(), encoded.size(), ids, capacity, out_count);
     });
@@ -65,42 +61,4 @@ int32_t quoin_tokenizer_special(const quoin_tokenizer* tokenizer, int32_t role) 
 
 int32_t quoin_tokenizer_is_end(const quoin_tokenizer* tokenizer, int32_t id) {
     return tokenizer != nullptr && tokenizer->tokenizer->is_end(id) ? 1 : 0;
-}
-
-// ---- sampler
-
-quoin_status quoin_sampler_create(const quoin_sampler_options* options, quoin_sampler** out) {
-    return guard([&]() -> Status {
-        QUOIN_RETURN_IF_ERROR(require(out, "out"));
-        quoin_sampler_options read;
-        QUOIN_RETURN_IF_ERROR(read_options(options, read));
-        SamplerOptions chosen;
-        // Zero in the header is the neutral value of each filter.
-        chosen.repetition_penalty = read.repetition_penalty == 0.0F ? 1.0F : read.repetition_penalty;
-        chosen.frequency_penalty = read.frequency_penalty;
-        chosen.presence_penalty = read.presence_penalty;
-        chosen.penalty_window = read.penalty_window == 0 ? 64 : read.penalty_window;
-        if (read.penalty_window == -1) chosen.penalty_window = Sampler::kLongestWindow;
-        chosen.top_k = read.top_k;
-        chosen.top_p = read.top_p == 0.0F ? 1.0F : read.top_p;
-        chosen.min_p = read.min_p;
-        chosen.temperature = read.temperature;
-        chosen.seed = read.seed;
-        if (read.top_k < 0 || read.top_p < 0.0F || read.top_p > 1.0F || read.min_p < 0.0F || read.min_p > 1.0F ||
-            read.temperature < 0.0F) {
-            return error(StatusCode::InvalidArgument,
-                         "top_k and temperature must not be negative, top_p and min_p lie between 0 and 1");
-        }
-        QUOIN_ASSIGN_OR_RETURN(Sampler sampler, Sampler::make(chosen));
-        *out = std::make_unique<quoin_sampler>(quoin_sampler{std::move(sampler)}).release();
-        return {};
-    });
-}
-
-void quoin_sampler_reset(quoin_sampler* sampler) {
-    if (sampler != nullptr) sampler->sampler.reset();
-}
-
-void quoin_sampler_destroy(quoin_sampler* sampler) {
-    const std::unique_ptr<quoin_sampler> owner(sampler);
 }

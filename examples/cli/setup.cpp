@@ -14,7 +14,7 @@ constexpr const char* kArithmeticHelp = "products of f32 models: f32 (default), 
 void Setup::add_to(Options& options) {
     options.heading("Common options");
     options.text("--model", "FILE", model_, "GGUF or ONNX file; without it the embedded default model");
-    options.integer("--threads", "N", threads_, 0, 4096, "worker threads; 0, the default: one per processor");
+    options.integer("--threads", "N", threads_, 0, 1024, "worker threads; 0, the default: one per processor");
     options.integer("--context", "N", context_, 0, kNoLimit, "tokens the context has room for; 0, the default: enough");
     options.text("--isa", "NAME", isa_, kIsaHelp);
     options.text("--provider", "NAME", provider_,
@@ -30,7 +30,7 @@ void Setup::add_to(Options& options) {
 
 void Setup::add_runtime_to(Options& options) {
     options.heading("Common options");
-    options.integer("--threads", "N", threads_, 0, 4096, "worker threads; 0, the default: one per processor");
+    options.integer("--threads", "N", threads_, 0, 1024, "worker threads; 0, the default: one per processor");
     options.text("--isa", "NAME", isa_, kIsaHelp);
     options.flag("--quiet", quiet_, "no progress on standard error");
     options.flag("--help", help_, "this text");

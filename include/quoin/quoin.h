@@ -32,8 +32,9 @@
 // Failure     A function that can fail returns a quoin_status and sets quoin_last_error(). Its outputs are then
 //             untouched, except where a needed count is written. Nothing aborts, exits, prints or throws.
 // Ownership   quoin_X_create and quoin_X_load_* give an object that quoin_X_destroy ends; destroying NULL does nothing.
-//             An object keeps alive what it was made from, so any order of destruction is right. Everything else that
-//             comes out as a pointer is borrowed; its comment, or the one above its group, says for how long.
+//             An object keeps alive the weights and threads of what it was made from, so any order of destruction is
+//             right. Everything else that comes out as a pointer is borrowed from a handle and ends with that handle,
+//             or sooner where its comment, or the one above its group, says so.
 // Threads     const quoin_x* : any number of threads at once, as long as none uses the same object without const.
 //             quoin_x*       : one thread at a time.
 //             Functions without an object may be called by any thread. Exceptions say so. A thread that runs a model
@@ -53,7 +54,8 @@
 //             must return (no exception, no longjmp) and must not use the object that is calling it.
 // NULL        In place of an object: QUOIN_ERROR_INVALID_ARGUMENT, or 0 where no status is returned. In place of a
 //             runtime: a private one with default options.
-// Versions    Within a major version no function, field, value or meaning changes or goes away.
+// Versions    From 1.0 on, within a major version no function, field, value or meaning changes or goes away; before,
+//             within a minor version (0.1.0 to 0.1.9).
 #ifndef QUOIN_QUOIN_H
 #define QUOIN_QUOIN_H
 
@@ -95,7 +97,7 @@ QUOIN_API const char* quoin_version_string(void);  // "0.1.0"; static
 // Compiler, instruction sets and libraries that it was built with, one line; for bug reports. Static.
 QUOIN_API const char* quoin_build_info(void);
 
-// 0: success. Negative: failure, in blocks of one hundred by class. Positive (none yet): success with a remark.
+// 0: success. Negative: failure, in blocks of one hundred by class. There are no positive ones.
 typedef int32_t quoin_status;
 enum {
     QUOIN_OK = 0,
@@ -121,8 +123,8 @@ QUOIN_API const char* quoin_last_error(void);
 enum { QUOIN_LOG_OFF = 0, QUOIN_LOG_ERROR = 1, QUOIN_LOG_WARNING = 2, QUOIN_LOG_INFO = 3, QUOIN_LOG_DEBUG = 4 };
 typedef void (*quoin_log_callback)(int32_t level, const char* text, size_t length, void* user_data);
 // One callback for the whole process (the only global setting); NULL, as at the start, is silence. Messages above
-// `level` are not made. The callback may run on any thread, one call at a time. When this returns, the callback that
-// was set before is no longer running.
+// `level` are not made. The callback may run on any thread, one call at a time, and must not call Quoin. When this
+// returns, the callback that was set before is no longer running.
 QUOIN_API quoin_status quoin_log_set(int32_t level, quoin_log_callback callback, void* user_data);
 
 typedef struct quoin_cpu {
@@ -204,16 +206,17 @@ typedef void (*quoin_release_function)(void* block, size_t bytes, void* user_dat
 
 typedef struct quoin_runtime_options {
     size_t struct_size;
-    int32_t threads;  // threads that work on one step, the caller's included; 0: one per processor of this process
+    int32_t threads;  // threads that work on one step, the caller's included, at most 1024; 0: one per processor that
+                      // this process may run on (on processors with two threads per core half as many may be faster)
     int32_t reserved;
-    const int32_t* affinity;  // processor numbers; worker i is pinned to affinity[i % affinity_count]; NULL: not pinned
-    size_t affinity_count;
+    const int32_t* affinity;  // processor numbers, 0 to 1023: worker i, 1 to threads - 1, is pinned to affinity[i %
+    size_t affinity_count;    // affinity_count] where the system can; the caller's thread never. NULL: not pinned
     const char* isa;  // use at most this instruction set: "baseline", "avx2", "avxvnni", "avx512", "avx512vnni",
                       // "avx512bf16" (with VNNI and BF16); on Arm "baseline", "dotprod", "i8mm"; NULL: the best.
     size_t isa_length;
     uint64_t memory_budget_bytes;      // most that weights, KV pages and arenas may take together; 0: no limit
     quoin_allocate_function allocate;  // for these large blocks; NULL: the system's. Both functions or none.
-    quoin_release_function release;
+    quoin_release_function release;    // called until the last object that was made with the runtime is destroyed
     void* allocator_user_data;
 } quoin_runtime_options;
 
@@ -237,7 +240,8 @@ QUOIN_API quoin_status quoin_runtime_measure_limits(const quoin_runtime* runtime
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Model: weights and graph, immutable after loading, shared by any number of threads, sessions and contexts.
-// What it hands out as a pointer is borrowed and valid as long as the model.
+// What it hands out as a pointer, the tokenizer among it, is borrowed and ends with quoin_model_destroy, even while
+// contexts or sessions keep the weights.
 // ---------------------------------------------------------------------------------------------------------------------
 
 typedef struct quoin_model quoin_model;
@@ -255,13 +259,14 @@ typedef struct quoin_model_options {
     quoin_progress_callback progress;
     void* progress_user_data;
     // Take this implementation for the heavy ops where it can: "native" (Quoin's kernels), "onednn", "eigen",
-    // "reference" (plain loops in double precision, slow); what it cannot do, the next best does. NULL: the environment
-    // variable QUOIN_PROVIDER or else the best for each op. QUOIN_ERROR_UNSUPPORTED when this build or the runtime's
-    // instruction set is without it.
+    // "reference" (plain loops in double precision, slow); what it cannot do, the next best does. "best": the one for
+    // each op that was measured to be the fastest. NULL: the environment variable QUOIN_PROVIDER or else "best".
+    // QUOIN_ERROR_UNSUPPORTED when this build or the runtime's instruction set is without it.
     const char* provider;
     size_t provider_length;
     int32_t mmap_mode;      // QUOIN_MMAP_*
-    int32_t metadata_only;  // flag: no weights and no graph, only metadata and tokenizer; takes no time for any size
+    int32_t metadata_only;  // flag: no weights and no graph, only metadata and tokenizer (none where this version does
+                            // not know it); GGUF files of any architecture, ONNX files with any operators
     // "bf16": products with constant f32 weights (convolutions, where oneDNN takes them, and matrix products) are of
     // numbers rounded to bf16, summed in f32: faster and less exact, so look at the results (quoin compare).
     // QUOIN_ERROR_UNSUPPORTED where the CPU or the runtime's instruction set has no bf16 products. NULL or "f32": as
@@ -276,7 +281,8 @@ typedef struct quoin_model_options {
 } quoin_model_options;
 
 // The format, GGUF or ONNX, is recognised by the content. A GGUF file without tensors, as vocabularies are published,
-// loads as with metadata_only.
+// loads as with metadata_only. Weights of an ONNX model may lie in files beside it, in its folder or below (no "..", no
+// links); such a model can be loaded by its path only, else the status is QUOIN_ERROR_UNSUPPORTED.
 QUOIN_API quoin_status quoin_model_load_file(const quoin_runtime* runtime, const char* path, size_t path_length,
                                              const quoin_model_options* options, quoin_model** out);
 
@@ -301,14 +307,14 @@ QUOIN_API void quoin_model_destroy(quoin_model* model);
 enum {
     QUOIN_MODEL_GRAPH = 1,      // tensors to tensors: use a session
     QUOIN_MODEL_DECODER = 2,    // generates text: use a context
-    QUOIN_MODEL_ENCODER = 3,    // text to vectors
+    QUOIN_MODEL_ENCODER = 3,    // text to vectors (none yet; such models in ONNX files are graphs)
     QUOIN_MODEL_VOCABULARY = 4  // metadata and tokenizer only
 };
 QUOIN_API int32_t quoin_model_kind(const quoin_model* model);
 
 typedef struct quoin_model_facts {
     size_t struct_size;
-    const char* architecture;  // "llama", "qwen3", ...; zero-terminated
+    const char* architecture;  // "llama", "qwen3", ...; "" where the file names none, as ONNX files; zero-terminated
     int64_t parameter_count;
     int64_t memory_bytes;  // of the weights as they lie in memory now, mapped ones included
     // The rest is for decoders, else 0.
@@ -367,7 +373,7 @@ typedef struct quoin_value_info {
     const char* name;              // zero-terminated, like the names of dimensions
     const int64_t* dims;           // `rank` of them; -1: any size
     const char* const* dim_names;  // `rank` of them; equal names stand for equal sizes, "" for no name
-    int32_t dtype;                 // of the tensor, or of the tensors in a sequence
+    int32_t dtype;                 // of the tensor, or of the tensors in a sequence; _UNDEFINED where no one type is
     int32_t rank;                  // -1: any; then dims and dim_names are NULL
     int32_t kind;                  // QUOIN_VALUE_TENSOR, _SEQUENCE or _MAP
     int32_t optional;              // flag: it may be nothing; such an input need not be set
@@ -458,10 +464,12 @@ QUOIN_API quoin_status quoin_model_quantize_file(const quoin_runtime* runtime, c
 
 typedef struct quoin_tensor quoin_tensor;
 
-// Memory of its own, zeroed and aligned to 64 bytes. `rank` 0 is a single value; `dims` are >= 0.
+// Memory of its own, zeroed and aligned to 64 bytes, of no runtime's budget. `rank` is 0, a single value, to 12; `dims`
+// are >= 0.
 QUOIN_API quoin_status quoin_tensor_create(int32_t dtype, int32_t rank, const int64_t* dims, quoin_tensor** out);
-// The caller's memory, which must stay as long as the tensor or a session that holds it is in use. `bytes` must be
-// exactly what dtype and dims need. The library writes only to tensors that are bound as outputs.
+// The caller's memory, aligned as its elements are (8 bytes at most), which must stay as long as the tensor or a
+// session that holds it is in use. `bytes` must be exactly what dtype and dims need; elements of 4 and 2 bits share a
+// byte, the first in its lowest bits. The library writes only to tensors that are bound as outputs.
 QUOIN_API quoin_status quoin_tensor_wrap(void* data, size_t bytes, int32_t dtype, int32_t rank, const int64_t* dims,
                                          quoin_tensor** out);
 QUOIN_API void quoin_tensor_destroy(quoin_tensor* tensor);
@@ -500,10 +508,12 @@ QUOIN_API quoin_status quoin_value_item(const quoin_value* value, size_t index, 
 QUOIN_API const quoin_tensor* quoin_value_tensor(const quoin_value* value);
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Session: tensors in, tensors out. Cheap; make one per concurrent run. Inputs and outputs have the indices of
-// quoin_model_input_info and quoin_model_output_info; quoin_model_input_find and quoin_model_output_find know their
-// names. A decoder runs this way, too: input 0 is "tokens", i32 [tokens], output 0 is "logits", f32 [tokens,
-// vocabulary], and every run starts a new text. To generate, use a context.
+// Session: tensors in, tensors out. Cheap; a thread that runs a model wants one of its own. Sessions and contexts of
+// one runtime take turns on its threads; runs that shall not wait for each other need a runtime each, with fewer
+// threads and the model loaded anew. Inputs and outputs have the indices of quoin_model_input_info and
+// quoin_model_output_info; quoin_model_input_find and quoin_model_output_find know their names. A decoder runs this
+// way, too: input 0 is "tokens", i32 [tokens], output 0 is "logits", f32 [tokens, vocabulary], and every run starts a
+// new text. To generate, use a context.
 // ---------------------------------------------------------------------------------------------------------------------
 
 typedef struct quoin_session quoin_session;
@@ -520,15 +530,18 @@ QUOIN_API quoin_status quoin_session_set_input(quoin_session* session, size_t in
 // The same for any kind of input. NULL leaves an optional one out, which it also is before it is set, and gives one
 // with a default value that.
 QUOIN_API quoin_status quoin_session_set_input_value(quoin_session* session, size_t index, const quoin_value* value);
-// Later runs write this output there, without a copy; its dims must then be those of the result. NULL unbinds.
+// Later runs write this output there, without a copy; its dims must then be those of the result, else the run gives
+// QUOIN_ERROR_INVALID_ARGUMENT. Its handle may be destroyed. NULL unbinds. Not for strings, and not memory that an
+// input of the same run reads: a state that goes from run to run takes two tensors in turn (examples/audio).
 QUOIN_API quoin_status quoin_session_bind_output(quoin_session* session, size_t index, quoin_tensor* tensor);
 // Every input that is neither optional nor has a default value must be set. Blocks until the outputs are there.
 QUOIN_API quoin_status quoin_session_run(quoin_session* session);
 // From any thread, also while quoin_session_run is at work, which then soon returns QUOIN_CANCELLED. Nothing happens
 // when it is not.
 QUOIN_API void quoin_session_cancel(const quoin_session* session);
-// The result of the last run, or the tensor that was bound. Borrowed until the next run, bind_output or destroy.
-// QUOIN_ERROR_UNSUPPORTED: it is no tensor.
+// The result of the last run, or the tensor that was bound. Borrowed until the next run, bind_output or destroy. What
+// was not bound lies in the session's memory: until then another session may read it as an input, this one may not.
+// QUOIN_ERROR_UNSUPPORTED: it is no tensor. QUOIN_ERROR_INVALID_STATE: the last run failed, or there was none.
 QUOIN_API quoin_status quoin_session_output(const quoin_session* session, size_t index, const quoin_tensor** out);
 // The same for any kind of output. `*out` may be a value of the kind QUOIN_VALUE_NONE.
 QUOIN_API quoin_status quoin_session_output_value(const quoin_session* session, size_t index, const quoin_value** out);
@@ -554,14 +567,16 @@ QUOIN_API quoin_status quoin_session_profile_write(const quoin_session* session,
 
 typedef struct quoin_tokenizer quoin_tokenizer;
 
-// Borrowed, valid as long as the model; NULL when the model has none.
+// Borrowed until quoin_model_destroy; NULL when the model has none.
 QUOIN_API const quoin_tokenizer* quoin_model_tokenizer(const quoin_model* model);
 
 enum {
-    QUOIN_ENCODE_BOS = 1,     // add what the model's file says belongs around a text: begin, and for some models end
-    QUOIN_ENCODE_SPECIAL = 2  // "<|im_end|>" in the text becomes that token; only for text that you trust
+    QUOIN_ENCODE_BOS = 1,      // add what the model's file says belongs around a text: begin, and for some models end
+    QUOIN_ENCODE_SPECIAL = 2,  // "<|im_end|>" in the text becomes that token; only for text that you trust
+    QUOIN_ENCODE_CONTINUE = 4  // the text goes on from an earlier one: no space is put before its first word, as
+                               // SentencePiece models else do
 };
-// Any bytes are accepted, also what is not UTF-8.
+// Any bytes are accepted, also what is not UTF-8; at most 512 MiB.
 QUOIN_API quoin_status quoin_tokenizer_encode(const quoin_tokenizer* tokenizer, const char* text, size_t text_length,
                                               int32_t flags, int32_t* ids, size_t capacity, size_t* out_count);
 
@@ -597,12 +612,12 @@ typedef struct quoin_context quoin_context;
 
 typedef struct quoin_context_options {
     size_t struct_size;
-    int64_t kv_tokens;        // room for this many tokens, shared by all sequences; 0: what the model was trained for,
-                              // at most 4096
+    int64_t kv_tokens;        // room for this many tokens, shared by all sequences, in whole pages of 32, at most 2^30;
+                              // 0: what the model was trained for, at most 4096
     int32_t kv_dtype;         // how keys and values are kept: QUOIN_DTYPE_F32, _F16, _BF16, and where heads have a
                               // multiple of 32 values _Q8_0 or _Q4_0; 0: f16 for quantised models, else f32
-    int32_t max_sequences;    // at a time; 0: 64
-    int32_t max_step_tokens;  // computed together in one step; longer prompts take several; 0: 512
+    int32_t max_sequences;    // at a time, at most 65,536; 0: 64
+    int32_t max_step_tokens;  // computed together in one step, at most 65,536; longer prompts take several; 0: 512
     int32_t reserved;
 } quoin_context_options;
 
@@ -647,7 +662,8 @@ QUOIN_API void quoin_sequence_destroy(quoin_sequence* sequence);
 // Appending only takes note; the tokens are computed by the next evaluate or generate.
 QUOIN_API quoin_status quoin_sequence_append_tokens(quoin_sequence* sequence, const int32_t* ids, size_t count);
 // Encodes with quoin_tokenizer_encode. An empty sequence first gets the begin token if the model wants one, whatever
-// the flags: they may hold QUOIN_ENCODE_SPECIAL. Nothing is added at the end.
+// the flags: they may hold QUOIN_ENCODE_SPECIAL and QUOIN_ENCODE_CONTINUE. Nothing is added at the end. Each call is
+// encoded for itself: tokens never join over the border between two, so append a whole message at once.
 QUOIN_API quoin_status quoin_sequence_append_text(quoin_sequence* sequence, const char* text, size_t text_length,
                                                   int32_t flags);
 
@@ -680,14 +696,15 @@ typedef struct quoin_sampler_options {
         repetition_penalty;   // > 0: logits of tokens seen are divided by it (multiplied where negative); 0 and 1: none
     float frequency_penalty;  // subtracted for each time a token was seen
     float presence_penalty;   // subtracted once from each token that was seen
-    int32_t penalty_window;   // tokens at the end of the sequence that count as seen; 0: 64; -1: all
+    int32_t penalty_window;   // tokens at the end of the sequence that count as seen; 0: 64; -1: the last 1,048,576
     int32_t top_k;            // keep the k most likely; 0: all
-    float top_p;              // then the fewest that together have this probability; 0 and 1: all
-    float min_p;              // then those at least this fraction as likely as the first; 0: all
-    float temperature;        // then logits are divided by it and one is drawn; 0: the most likely is taken
+    float top_p;              // 0 to 1: then the fewest that together have this probability; 0 and 1: all
+    float min_p;              // 0 to 1: then those at least this fraction as likely as the first; 0: all
+    float temperature;        // >= 0: then logits are divided by it and one is drawn; 0: the most likely is taken
     uint64_t seed;            // the same seed draws the same; 0 is a seed like any other
 } quoin_sampler_options;
 
+// Between two calls of generate only the state of the random numbers goes on; what was seen is read from the sequence.
 QUOIN_API quoin_status quoin_sampler_create(const quoin_sampler_options* options, quoin_sampler** out);
 QUOIN_API void quoin_sampler_reset(quoin_sampler* sampler);  // to the state after creation
 QUOIN_API void quoin_sampler_destroy(quoin_sampler* sampler);
@@ -730,8 +747,9 @@ typedef struct quoin_result {
 // Computes what was appended and continues the text. Blocks its caller only. The sampler may be NULL (greedy), and so
 // may the callback and `out`. The generated tokens are appended to the sequence, so that appending and generating may
 // go on. The sequence must not be empty.
-// QUOIN_CANCELLED: `*out` is filled in this case, too, and the sequence holds all tokens that reached the callback.
-// QUOIN_ERROR_CONTEXT_FULL: the prompt does not fit.
+// QUOIN_CANCELLED: `*out` is filled in this case, too. After any failure the sequence holds all tokens that reached the
+// callback, and nothing else new. QUOIN_ERROR_CONTEXT_FULL: the prompt does not fit. QUOIN_ERROR_INVALID_MODEL: the
+// model computed logits that are no numbers.
 QUOIN_API quoin_status quoin_sequence_generate(quoin_sequence* sequence, quoin_sampler* sampler,
                                                const quoin_generate_options* options, quoin_piece_callback callback,
                                                void* user_data, quoin_result* out);

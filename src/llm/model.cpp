@@ -16,6 +16,15 @@ Result<std::vector<RuntimeValue>> defaults_of(const Graph& graph) {
     return defaults;
 }
 
+// A file whose keys alone are wanted may have any tokenizer or none.
+Result<std::shared_ptr<const Tokenizer>> tokenizer_of(const Metadata& metadata, bool metadata_only) {
+    if (metadata_only && metadata.find("tokenizer.ggml.model") == nullptr) return std::shared_ptr<const Tokenizer>();
+    Result<std::shared_ptr<const Tokenizer>> tokenizer = make_tokenizer(metadata);
+    const bool is_unknown = !tokenizer.ok() && tokenizer.status().code() == StatusCode::Unsupported;
+    if (metadata_only && is_unknown) return std::shared_ptr<const Tokenizer>();
+    return tokenizer;
+}
+
 // Whether a node of a decoder is computed for the tokens alone whose logits are wanted.
 bool is_for_wanted_rows(const Graph& graph, const Node& node) {
     const auto& dims = graph.value(node.outputs[0]).dims;
@@ -28,21 +37,17 @@ bool is_for_wanted_rows(const Graph& graph, const Node& node) {
 Result<ModelPtr> load(const SourcePtr& source, const RuntimePtr& runtime, const LoadOptions& options) {
     QUOIN_ASSIGN_OR_RETURN(const Provider provider, effective_provider(options.provider, *runtime));
     QUOIN_RETURN_IF_ERROR(check_arithmetic(options.arithmetic, *runtime));
-    QUOIN_ASSIGN_OR_RETURN(LoadedModel loaded, load_model(source, options.folder, options.overridable_initializers));
+    QUOIN_ASSIGN_OR_RETURN(LoadedModel loaded, load_model(source, {options.folder, options.overridable_initializers,
+                                                                   options.metadata_only}));
     auto model = std::make_shared<Model>();
     model->runtime = runtime;
     model->kind = loaded.kind;
     model->decoder = std::move(loaded.decoder);
     model->metadata = std::move(loaded.metadata);
-    const bool is_graph = model->kind == ModelKind::Graph;
-    if (!is_graph) {
-        QUOIN_ASSIGN_OR_RETURN(model->tokenizer, make_tokenizer(model->metadata));
+    if (model->kind != ModelKind::Graph) {
+        QUOIN_ASSIGN_OR_RETURN(model->tokenizer, tokenizer_of(model->metadata, options.metadata_only));
     }
-    if (options.metadata_only) model->kind = ModelKind::Vocabulary;
-    if (model->kind == ModelKind::Vocabulary) {
-        model->decoder.reset();
-        return ModelPtr(std::move(model));
-    }
+    if (model->kind == ModelKind::Vocabulary) return ModelPtr(std::move(model));
 
     if (model->tokenizer != nullptr && model->tokenizer->vocabulary_size() > model->decoder->vocabulary_size) {
         return error(StatusCode::InvalidModel, source->name(), ": the tokenizer has ",

@@ -34,7 +34,7 @@ using ModelPtr = std::shared_ptr<const Model>;
 struct LoadOptions {
     Provider provider = Provider::Best;  // effective_provider() says who that is
     DType arithmetic = DType::F32;       // or BF16, see OptimizeContext; Unsupported where nothing multiplies such
-    bool metadata_only = false;          // keys and tokenizer; the model's kind is then Vocabulary
+    bool metadata_only = false;          // keys, and the tokenizer where it is a known one; a Vocabulary
     LoadProgress progress;               // may be empty
     std::optional<ModelFolder> folder = std::nullopt;  // for models of several files
     bool overridable_initializers = false;             // see load/onnx.h

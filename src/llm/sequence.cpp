@@ -60,15 +60,15 @@ Status Sequence::append(std::span<const int32_t> ids) {
     return {};
 }
 
-Status Sequence::append_text(std::string_view text, bool parse_special) {
+Status Sequence::append_text(std::string_view text, EncodeOptions options) {
     const std::shared_ptr<const Tokenizer>& tokenizer = context_->model().tokenizer;
     if (tokenizer == nullptr) {
         return error(StatusCode::Unsupported, "this model has no tokenizer; append token ids instead of text");
     }
     const WorkState::Work work(state_);
     if (!work.begun()) return busy_error();
-    QUOIN_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
-                           tokenizer->encode(text, {.add_special = false, .parse_special = parse_special}));
+    options.add_special = false;
+    QUOIN_ASSIGN_OR_RETURN(std::vector<int32_t> ids, tokenizer->encode(text, options));
     if (tokens_.empty() && tokenizer->adds_bos() && tokenizer->bos_id() >= 0) {
         ids.insert(ids.begin(), tokenizer->bos_id());
     }
@@ -118,6 +118,18 @@ Status Sequence::compute(size_t rows, float* logits, const WorkState& work) {
     return status;
 }
 
+Result<size_t> Sequence::count_logits(size_t rows) const {
+    if (rows <= tokens_.size()) return rows * static_cast<size_t>(context_->model().decoder->vocabulary_size);
+    return error(StatusCode::InvalidArgument, rows, " rows were asked for, the sequence has ", tokens_.size(),
+                 " tokens");
+}
+
+Result<size_t> Sequence::logits_count(size_t rows) const {
+    const WorkState::Reading reading(state_);
+    if (!reading.begun()) return busy_error();
+    return count_logits(rows);
+}
+
 Status Sequence::evaluate(size_t rows, std::span<float> logits) {
     return evaluate(rows, logits, state_);
 }
@@ -125,13 +137,9 @@ Status Sequence::evaluate(size_t rows, std::span<float> logits) {
 Status Sequence::evaluate(size_t rows, std::span<float> logits, const WorkState& greater) {
     WorkState::Work work(state_);
     if (!work.begun()) return busy_error();
-    if (rows > tokens_.size()) {
-        return error(StatusCode::InvalidArgument, rows, " rows were asked for, the sequence has ", tokens_.size(),
-                     " tokens");
-    }
-    if (logits.size() < rows * static_cast<size_t>(context_->model().decoder->vocabulary_size)) {
-        return error(StatusCode::BufferTooSmall, "the logits of ", rows, " rows need ",
-                     rows * static_cast<size_t>(context_->model().decoder->vocabulary_size), " floats");
+    QUOIN_ASSIGN_OR_RETURN(const size_t count, count_logits(rows));
+    if (logits.size() < count) {
+        return error(StatusCode::BufferTooSmall, "the logits of ", rows, " rows need ", count, " floats");
     }
     QUOIN_RETURN_IF_ERROR(compute(rows, logits.data(), greater));
     return work.end() ? error(StatusCode::Cancelled, "the sequence was cancelled") : Status();
@@ -166,7 +174,7 @@ Status Sequence::generate(Sampler* sampler, const GenerateOptions& options, cons
             break;
         }
         // The next token would have no place.
-        if (result.generated_tokens > 0 && static_cast<int64_t>(tokens_.size()) == context_->kv_tokens()) {
+        if (static_cast<int64_t>(tokens_.size()) == context_->kv_tokens()) {
             result.finish = Finish::Context;
             break;
         }
@@ -179,7 +187,7 @@ Status Sequence::generate(Sampler* sampler, const GenerateOptions& options, cons
         if (!status.ok()) break;
         Result<int32_t> token = sampler->sample(logits_);
         if (!token.ok()) {
-            status = token.status();
+            status = error(StatusCode::InvalidModel, token.status().message());
             break;
         }
         if (result.generated_tokens == 0) {

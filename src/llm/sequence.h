@@ -47,14 +47,16 @@ public:
 
     // InvalidArgument: an id outside the vocabulary; ContextFull: more tokens than the context can ever hold.
     Status append_tokens(std::span<const int32_t> ids);
-    // An empty sequence gets the begin token first if the model wants one.
-    Status append_text(std::string_view text, bool parse_special);
+    // An empty sequence gets the begin token first if the model wants one, whatever options.add_special says.
+    Status append_text(std::string_view text, EncodeOptions options = {});
     // Shares computed pages until one of the two goes another way.
     Result<std::unique_ptr<Sequence>> fork() const;
     Status trim(size_t length);
 
+    // How many logits the last `rows` tokens have.
+    Result<size_t> logits_count(size_t rows) const;
     // Computes what is not yet computed and writes the logits of the last `rows` tokens to `logits`, [rows,
-    // vocabulary].
+    // vocabulary]. BufferTooSmall: it has less room.
     Status evaluate(size_t rows, std::span<float> logits);
     // The same as a part of greater work, whose cancel() ends it in place of the sequence's own.
     Status evaluate(size_t rows, std::span<float> logits, const WorkState& greater);
@@ -68,6 +70,7 @@ public:
 private:
     explicit Sequence(std::shared_ptr<Context> context);
     Status append(std::span<const int32_t> ids);
+    Result<size_t> count_logits(size_t rows) const;
     Status compute(size_t rows, float* logits, const WorkState& work);
 
     std::shared_ptr<Context> context_;

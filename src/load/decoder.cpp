@@ -475,7 +475,7 @@ Result<Decoder> DecoderBuilder::build() {
     QUOIN_RETURN_IF_ERROR(check_all_used());
 
     DecoderInfo info{prefix_, sizes_.context, sizes_.vocabulary, sizes_.embedding, {}};
-    for (const LayerSizes& layer : sizes_.layers) info.layers.push_back({layer.kv_heads, sizes_.head, 0});
+    for (const LayerSizes& layer : sizes_.layers) info.layers.push_back({layer.kv_heads, sizes_.head});
     return Decoder{std::move(graph_), std::move(info)};
 }
 

@@ -21,7 +21,6 @@ struct DecoderInfo {
     struct Layer {
         int64_t kv_heads = 0;
         int64_t head_size = 0;
-        int64_t window = 0;  // tokens that attention looks back; 0: all
     };
     std::string architecture;
     int64_t context_length = 0;   // the model was trained for; no limit of the graph

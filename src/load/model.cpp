@@ -99,12 +99,12 @@ Status check_is_model(const Source& source, const Metadata& metadata) {
     return {};
 }
 
-Result<LoadedModel> load_gguf(const SourcePtr& source) {
+Result<LoadedModel> load_gguf(const SourcePtr& source, const ReadOptions& options) {
     QUOIN_ASSIGN_OR_RETURN(GgufFile file, parse_gguf(source));
     QUOIN_RETURN_IF_ERROR(check_is_model(*source, file.metadata));
     QUOIN_RETURN_IF_ERROR(file.metadata.require_string("general.architecture").status());
     LoadedModel model;
-    if (!file.tensors.empty()) {
+    if (!file.tensors.empty() && !options.metadata_only) {
         QUOIN_ASSIGN_OR_RETURN(Decoder decoder, build_decoder(file, source));
         model.kind = ModelKind::LanguageModel;
         model.graph = std::move(decoder.graph);
@@ -122,14 +122,13 @@ bool makes_sequence(Op op) {
 
 }  // namespace
 
-Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<ModelFolder>& folder,
-                               bool overridable_initializers) {
+Result<LoadedModel> load_model(const SourcePtr& source, const ReadOptions& options) {
     constexpr uint64_t kLookedAt = 32;
     if (source->size() == 0) return error(StatusCode::InvalidModel, source->name(), ": the file is empty");
     QUOIN_ASSIGN_OR_RETURN(const SourceBytes start, source->read(0, std::min(source->size(), kLookedAt)));
     const std::string_view bytes(reinterpret_cast<const char*>(start.bytes.data()), start.bytes.size());
-    if (bytes.starts_with("GGUF")) return load_gguf(source);
-    if (is_onnx(bytes)) return load_onnx(source, folder, overridable_initializers);
+    if (bytes.starts_with("GGUF")) return load_gguf(source, options);
+    if (is_onnx(bytes)) return load_onnx(source, options);
     return refuse(*source, bytes);
 }
 

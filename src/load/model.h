@@ -43,11 +43,16 @@ struct ModelFolder {
     std::shared_ptr<Memory> memory;  // for what is not mapped
 };
 
+struct ReadOptions {
+    std::optional<ModelFolder> folder = std::nullopt;
+    bool overridable_initializers = false;  // see load/onnx.h
+    bool metadata_only = false;  // makes no graph, so that the model may be of any architecture: a Vocabulary
+};
+
 // Looks at the first bytes, not at the name. The graph's constants refer to the source and share its ownership; no
 // weight is read. Unsupported names the format where the bytes are another known one, InvalidModel says that they are
-// none. Memory stays within a small multiple of the file's header. `overridable_initializers`: see load/onnx.h.
-Result<LoadedModel> load_model(const SourcePtr& source, const std::optional<ModelFolder>& folder = std::nullopt,
-                               bool overridable_initializers = false);
+// none. Memory stays within a small multiple of the file's header.
+Result<LoadedModel> load_model(const SourcePtr& source, const ReadOptions& options = {});
 
 // InvalidModel, with the value, where what the file says of a value is not so. To be called when types are inferred;
 // what stays unknown then agrees with anything.

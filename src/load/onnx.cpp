@@ -47,29 +47,29 @@ Metadata metadata_of(const onnx::ModelProto& model, const std::string& source_na
     return metadata;
 }
 
-Result<LoadedModel> build(const SourcePtr& source, const std::optional<ModelFolder>& folder,
-                          bool overridable_initializers) {
+Result<LoadedModel> build(const SourcePtr& source, const ReadOptions& options) {
     QUOIN_ASSIGN_OR_RETURN(const SourceBytes file, source->read(0, source->size()));
     const std::string_view bytes(reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size());
     QUOIN_ASSIGN_OR_RETURN(const onnx::ModelProto proto, onnx::parse_model(bytes));
     QUOIN_RETURN_IF_ERROR(check_versions(proto));
+    LoadedModel model;
+    model.metadata = metadata_of(proto, source->name());
+    if (options.metadata_only) return model;
+    const auto& folder = options.folder;
     const auto memory = folder && folder->memory ? folder->memory : std::make_shared<Memory>();
     onnx::ExternalFiles files(folder);
-    onnx::ModelContext context(proto, {source, file.bytes.data(), memory, files}, overridable_initializers);
-    LoadedModel model;
+    onnx::ModelContext context(proto, {source, file.bytes.data(), memory, files}, options.overridable_initializers);
     model.kind = ModelKind::Graph;
     QUOIN_ASSIGN_OR_RETURN(onnx::BuiltGraph built, onnx::build_graph(*proto.graph, context));
     model.graph = std::move(built.graph);
     model.stated = std::move(built.stated);
-    model.metadata = metadata_of(proto, source->name());
     return model;
 }
 
 }  // namespace
 
-Result<LoadedModel> load_onnx(const SourcePtr& source, const std::optional<ModelFolder>& folder,
-                              bool overridable_initializers) {
-    Result<LoadedModel> model = wire::caught([&] { return build(source, folder, overridable_initializers); });
+Result<LoadedModel> load_onnx(const SourcePtr& source, const ReadOptions& options) {
+    Result<LoadedModel> model = wire::caught([&] { return build(source, options); });
     if (!model.ok()) return with_context(model.status(), source->name(), ": ");
     return model;
 }

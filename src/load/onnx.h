@@ -18,9 +18,8 @@ namespace quoin {
 // names; without a folder such a model is refused.
 // InvalidModel: malformed, or it contradicts itself. Unsupported: an operator, version or element type that is not
 // known; the sentence names the node. Time and memory stay within a small multiple of the file's size.
-// Initializers that are also inputs are constants, so that they can be folded. With `overridable_initializers` those of
-// IR version 4 and later, where such an input may be given, stay inputs with a default value.
-Result<LoadedModel> load_onnx(const SourcePtr& source, const std::optional<ModelFolder>& folder,
-                              bool overridable_initializers = false);
+// Initializers that are also inputs are constants, so that they can be folded. With options.overridable_initializers
+// those of IR version 4 and later, where such an input may be given, stay inputs with a default value.
+Result<LoadedModel> load_onnx(const SourcePtr& source, const ReadOptions& options);
 
 }  // namespace quoin

@@ -42,8 +42,8 @@ Result<ExternalBytes> ExternalFiles::find(const TensorProto& tensor, uint64_t by
         return fail(tensor, "has ", length, " bytes of external data where its shape needs ", bytes);
     }
     if (!folder_) {
-        return fail(tensor, "its elements lie in the file ", quoted(location),
-                    ", and this model has no folder; load it from a file");
+        return error(StatusCode::Unsupported, "tensor ", quoted(tensor.name), ": its elements lie in the file ",
+                     quoted(location), ", and this model has no folder; load it from a file");
     }
     auto opened = opened_.find(location);
     if (opened == opened_.end()) {

@@ -22,7 +22,7 @@ Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text, EncodeOpti
     }
     std::vector<int32_t> ids;
     if (options.add_special && adds_bos_) ids.push_back(bos_id());
-    bool begins_text = true;
+    bool begins_text = !options.continues;
     for (const TextFragment& fragment : split_at_special(*vocabulary_, text, options.parse_special)) {
         if (fragment.token == kNoToken) {
             QUOIN_RETURN_IF_ERROR(encode_plain(fragment.text, begins_text, ids));

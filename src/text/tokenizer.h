@@ -17,6 +17,7 @@ namespace quoin {
 struct EncodeOptions {
     bool add_special = true;     // put the model's BOS / EOS around the text, if its file asks for them
     bool parse_special = false;  // recognise control tokens in the text; leave off for text that users typed
+    bool continues = false;      // the text goes on from an earlier one: no space is put before its first word
 };
 
 struct DecodeOptions {

@@ -258,6 +258,24 @@ TEST_CASE("a tensor is made only of a type and a shape that can be") {
     check_fails(create(QUOIN_DTYPE_U8, {int64_t{1} << 61}), QUOIN_ERROR_OUT_OF_MEMORY);
 }
 
+TEST_CASE("no name is a name that nothing has") {
+    const RuntimeHandle runtime = one_thread();
+    const ModelHandle model = load(runtime.get(), small_bytes());
+    size_t index = 0;
+    check_fails(quoin_model_metadata_find(model.get(), nullptr, 0, &index), QUOIN_ERROR_NOT_FOUND);
+    check_fails(quoin_model_input_find(model.get(), nullptr, 0, &index), QUOIN_ERROR_NOT_FOUND);
+    check_fails(quoin_model_output_find(model.get(), nullptr, 0, &index), QUOIN_ERROR_NOT_FOUND);
+}
+
+TEST_CASE("a bug report can say what the library was built with") {
+    const std::string info = quoin_build_info();
+    INFO(info);
+    CHECK(info.find("quoin 0.1.0") == 0);
+    CHECK(info.find("instruction sets baseline") != std::string::npos);
+    CHECK(info.find("native") != std::string::npos);
+    CHECK(info.find("pictures in ") != std::string::npos);
+}
+
 TEST_CASE("every status and every element type has a name") {
     for (const quoin_status status :
          {0, -100, -101, -102, -103, -200, -201, -202, -300, -301, -400, -900, 7, INT32_MIN}) {

@@ -122,6 +122,21 @@ TEST_CASE("open dims may change from run to run, into buffers of the caller or t
     check_fails(quoin_session_output(session.get(), 0, &output), QUOIN_ERROR_INVALID_STATE);
 }
 
+TEST_CASE("an output of a session is no input of the same session") {
+    const RuntimeHandle runtime = one_thread();
+    const ModelHandle model = load_onnx(runtime.get(), doubling());
+    const SessionHandle session = session_of(model);
+    const SessionHandle other = session_of(model);
+    const TensorHandle x = floats_of({1, 3}, {1, 2, 3});
+    check_ok(quoin_session_set_input(session.get(), 0, x.get()));
+    check_ok(quoin_session_run(session.get()));
+    CHECK(check_fails(quoin_session_set_input(session.get(), 0, output_of(session)), QUOIN_ERROR_INVALID_ARGUMENT)
+              .find("bind") != std::string::npos);
+    check_ok(quoin_session_set_input(other.get(), 0, output_of(session)));
+    check_ok(quoin_session_run(other.get()));
+    CHECK(values_of(output_of(other)) == std::vector<float>{4, 8, 12});
+}
+
 TEST_CASE("a model that says something wrong of a value is refused with the value") {
     OnnxModel right;
     right.inputs = {value_message("x", DType::F32, {"3"})};

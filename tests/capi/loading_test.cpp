@@ -180,6 +180,21 @@ TEST_CASE("a provider and an arithmetic are asked for by name") {
           std::string::npos);
 }
 
+TEST_CASE("metadata alone loads whatever tokenizer the file has") {
+    auto options = sized<quoin_model_options>();
+    options.metadata_only = 1;
+    for (const char* const tokenizer : {"bert", "none"}) {
+        GgufWriter writer = vocabulary_file();
+        writer.key("tokenizer.ggml.model", tokenizer);
+        const std::vector<std::byte> bytes = writer.write();
+        quoin_model* made = nullptr;
+        check_ok(quoin_model_load_memory(nullptr, bytes.data(), bytes.size(), &options, &made));
+        const ModelHandle model(made);
+        CHECK(quoin_model_tokenizer(made) == nullptr);
+        CHECK(quoin_model_metadata_count(made) > 0);
+    }
+}
+
 TEST_CASE("metadata alone loads without weights, context or session") {
     auto options = sized<quoin_model_options>();
     options.metadata_only = 1;
@@ -190,6 +205,9 @@ TEST_CASE("metadata alone loads without weights, context or session") {
     CHECK(quoin_model_kind(made) == QUOIN_MODEL_VOCABULARY);
     CHECK(quoin_model_metadata_count(made) > 0);
     CHECK(quoin_tokenizer_vocabulary_size(quoin_model_tokenizer(made)) > 0);
+    auto facts = sized<quoin_model_facts>();
+    check_ok(quoin_model_info(made, &facts));
+    CHECK(std::string_view(facts.architecture) == "llama");
     CHECK(quoin_model_input_count(made) == 0);
     CHECK(quoin_runtime_memory_bytes(runtime.get()) == 0);
     quoin_context* context = nullptr;

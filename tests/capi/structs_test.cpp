@@ -149,6 +149,14 @@ TEST_CASE("option structs of older and newer callers are read") {
     });
 }
 
+TEST_CASE("a reserved field that is not zero is refused") {
+    auto options = sized<quoin_runtime_options>();
+    options.reserved = 7;
+    quoin_runtime* made = nullptr;
+    CHECK(check_fails(quoin_runtime_create(&options, &made), QUOIN_ERROR_INVALID_ARGUMENT).find("reserved is 7") !=
+          std::string::npos);
+}
+
 TEST_CASE("a field that the caller's struct does not reach has its default") {
     // Up to `threads` only; what lies behind in memory is not the caller's.
     Callers<quoin_runtime_options> options(offsetof(quoin_runtime_options, reserved), 0);

@@ -247,6 +247,10 @@ TEST_CASE("generation ends where the context is full") {
     REQUIRE(sequence->generate(nullptr, {.ignore_end = true}, {}, result).ok());
     CHECK(result.finish == Finish::Context);
     CHECK(sequence->tokens().size() == 32);
+    REQUIRE(sequence->generate(nullptr, {.ignore_end = true}, {}, result).ok());
+    CHECK(result.finish == Finish::Context);
+    CHECK(result.generated_tokens == 0);
+    CHECK(sequence->tokens().size() == 32);
 }
 
 TEST_CASE("the callback gets every token, stops when it says so, and may not use its sequence") {
@@ -277,14 +281,14 @@ TEST_CASE("a text that comes while another one is encoded is told so, and the be
     Sequence* other = nullptr;
     Status inside;
     model->tokenizer = std::make_shared<MeddlingTokenizer>(model->metadata, [&] {
-        if (Sequence* const sequence = std::exchange(other, nullptr)) inside = sequence->append_text("b", false);
+        if (Sequence* const sequence = std::exchange(other, nullptr)) inside = sequence->append_text("b");
     });
     const auto sequence = make_sequence(make_context(model));
     other = sequence.get();
-    REQUIRE(sequence->append_text("a", false).ok());
+    REQUIRE(sequence->append_text("a").ok());
     CHECK(inside.code() == StatusCode::InvalidState);
     CHECK(std::ranges::equal(sequence->tokens(), std::to_array<int32_t>({1, 300})));
-    REQUIRE(sequence->append_text("b", false).ok());
+    REQUIRE(sequence->append_text("b").ok());
     CHECK(std::ranges::equal(sequence->tokens(), std::to_array<int32_t>({1, 300, 300})));
 }
 

@@ -55,10 +55,22 @@ TEST_CASE("an initializer that is an input, too, is a constant") {
     CHECK(dump_of(model) == dump_of(small_model()));
 }
 
+TEST_CASE("of metadata alone any operator is read") {
+    OnnxModel model = small_model();
+    model.nodes = {node_message("NoSuchOperator", {"x"}, {"y"})};
+    model.metadata = {{"author", "a test"}};
+    const std::string bytes = model.write();
+    const Result<LoadedModel> loaded =
+        load_model(wrap_memory(std::as_bytes(std::span(bytes))), {.metadata_only = true});
+    REQUIRE(loaded.ok());
+    CHECK(loaded->kind == ModelKind::Vocabulary);
+    CHECK(loaded->metadata.string("author", "").value() == "a test");
+}
+
 TEST_CASE("an initializer that is an input, too, can stay an input with a default value") {
     const auto load_overridable = [](const OnnxModel& model) {
         const std::string bytes = model.write();
-        return load_model(wrap_memory(std::as_bytes(std::span(bytes))), std::nullopt, true);
+        return load_model(wrap_memory(std::as_bytes(std::span(bytes))), {.overridable_initializers = true});
     };
     OnnxModel model = small_model();
     model.inputs.push_back(value_message("w", DType::F32, {"n"}));

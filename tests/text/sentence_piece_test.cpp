@@ -102,8 +102,11 @@ TEST_CASE("The space before a text", "[text]") {
     CHECK(decode(*with, {kBos, 263, 263}) == "a a");
     CHECK(decode(*with, {kBos, 263}, {.keep_leading_space = true}) == " a");
     CHECK(decode(*without, {kBos, 263}) == " a");
+    CHECK(encode(*with, "a", {.add_special = false, .continues = true}) == Ids{260});
     // After a special token a text begins anew.
     CHECK(encode(*with, "a</s>a", {.parse_special = true}) == Ids{kBos, 263, kEos, 263});
+    CHECK(encode(*with, "a</s>a", {.add_special = false, .parse_special = true, .continues = true}) ==
+          Ids{260, kEos, 263});
     CHECK(encode(*with, "a</s>", {.add_special = false}) ==
           Ids{263, kByte0 + '<', kByte0 + '/', kByte0 + 's', kByte0 + '>'});
     CHECK(decode(*with, {kBos, 263, kEos, 263}) == "a a");
