@@ -2,7 +2,17 @@
 #
 # Form of the list: "release X.Y" opens a group, each following line names one symbol, "#" begins a comment.
 # Groups are only ever appended, and each becomes a version node that inherits the one before: a program that needs a
-# function of 0.2 is refused by a library of 0.1 at start, with a message, instead of failing in the middle.
+# function of 1.2 is refused by a library of 1.1 at start, with a message, instead of failing in the middle.
+
+# Which releases can stand in for each other: before 1.0 those of one minor number, then those of one major number. The
+# shared library's name (quoin_soversion) and the CMake package (quoin_compatibility) promise the same.
+if(PROJECT_VERSION_MAJOR EQUAL 0)
+    set(quoin_soversion 0.${PROJECT_VERSION_MINOR})
+    set(quoin_compatibility SameMinorVersion)
+else()
+    set(quoin_soversion ${PROJECT_VERSION_MAJOR})
+    set(quoin_compatibility SameMajorVersion)
+endif()
 
 # quoin_read_exports(LIST): sets QUOIN_EXPORT_RELEASES to the releases in order and QUOIN_EXPORTS_<release> to the
 # symbols of each, in the caller's scope.

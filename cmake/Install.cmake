@@ -6,7 +6,7 @@ set(quoin_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/quoin)
 
 install(DIRECTORY include/quoin TYPE INCLUDE FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 install(TARGETS quoin EXPORT quoinTargets RUNTIME LIBRARY ARCHIVE INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES LICENSE TYPE DOC)
+install(FILES LICENSE THIRD_PARTY_NOTICES.md TYPE DOC)
 if(TARGET quoin_cli)
     file(RELATIVE_PATH quoin_lib_from_bin "/${CMAKE_INSTALL_BINDIR}" "/${CMAKE_INSTALL_LIBDIR}")
     set_target_properties(quoin_cli PROPERTIES INSTALL_RPATH "$ORIGIN/${quoin_lib_from_bin}")
@@ -23,8 +23,8 @@ list(REMOVE_DUPLICATES quoin_cxx_libraries)
 install(EXPORT quoinTargets NAMESPACE quoin:: DESTINATION ${quoin_package_dir})
 configure_package_config_file(cmake/quoinConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/quoinConfig.cmake
                               INSTALL_DESTINATION ${quoin_package_dir})
-# Before 1.0 the minor number is the one that promises compatibility.
-write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/quoinConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/quoinConfigVersion.cmake
+                                 COMPATIBILITY ${quoin_compatibility})
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/quoinConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/quoinConfigVersion.cmake
         DESTINATION ${quoin_package_dir})
 if(NOT BUILD_SHARED_LIBS)
@@ -33,11 +33,33 @@ endif()
 
 # ---- pkg-config
 
-# What the static library needs is needed by everyone who links it, so there it is not private.
-set(quoin_pc_requires "libpcre2-8")
-set(quoin_pc_libs "${CMAKE_THREAD_LIBS_INIT}")
+set(quoin_pc_requires "")
+set(quoin_pc_libs "")
+
+# quoin_pc_needs(NAME LIBRARY MODULE): quoin::NAME by its .pc file; where it was found without one, by the library,
+# with its folder unless every linker looks there.
+function(quoin_pc_needs name library module)
+    get_target_property(found quoin::${name} INTERFACE_LINK_LIBRARIES)
+    if(found MATCHES "^(PkgConfig|PCRE2|pcre2)::")
+        set(quoin_pc_requires "${quoin_pc_requires} ${module}" PARENT_SCOPE)
+        return()
+    endif()
+    get_target_property(file ${found} IMPORTED_LOCATION)
+    if(file)
+        cmake_path(GET file PARENT_PATH folder)
+        if(NOT folder IN_LIST CMAKE_CXX_IMPLICIT_LINK_DIRECTORIES)
+            string(APPEND quoin_pc_libs " -L${folder}")
+        endif()
+    endif()
+    set(quoin_pc_libs "${quoin_pc_libs} -l${library}" PARENT_SCOPE)
+endfunction()
+
+quoin_pc_needs(pcre2 pcre2-8 libpcre2-8)
 if(quoin_with_onednn)
-    string(PREPEND quoin_pc_libs "-ldnnl ")  # it has no .pc file everywhere
+    quoin_pc_needs(onednn dnnl dnnl)
+endif()
+if(CMAKE_THREAD_LIBS_INIT)
+    string(APPEND quoin_pc_libs " ${CMAKE_THREAD_LIBS_INIT}")
 endif()
 if(CMAKE_DL_LIBS AND (quoin_with_onednn OR quoin_image_codecs))
     string(APPEND quoin_pc_libs " -l${CMAKE_DL_LIBS}")
@@ -45,10 +67,12 @@ endif()
 foreach(library IN LISTS quoin_cxx_libraries)
     string(APPEND quoin_pc_libs " -l${library}")
 endforeach()
-string(STRIP "${quoin_pc_libs}" quoin_pc_libs)
+# What the static library needs is needed by everyone who links it, so there it is not private but part of the one line
+# Libs: some readers refuse a second one.
 if(BUILD_SHARED_LIBS)
     set(quoin_pc_private .private)
     set(quoin_pc_definition "")
+    string(PREPEND quoin_pc_libs "\nLibs.private:")
 else()
     set(quoin_pc_private "")
     set(quoin_pc_definition " -DQUOIN_STATIC")

@@ -36,6 +36,9 @@ shared:*.so | shared:*.dylib | static:*.a) ;;
 *) fail "found the library '$library'" ;;
 esac
 libdir=$(dirname "$library")
+for file in LICENSE THIRD_PARTY_NOTICES.md; do
+    [ -n "$(find "$prefix" -name "$file")" ] || fail "$file is missing"
+done
 
 run() { # NAME PROGRAM: it must print a text; it must use this library where the library is shared
     local text
@@ -55,6 +58,16 @@ done
 
 export PKG_CONFIG_PATH=$libdir/pkgconfig
 pkg-config --exists --print-errors "quoin >= 0.1" || fail "pkg-config does not find it"
+# pkgconf adds up the fields of one name, other readers refuse them or take the last.
+repeated=$(sed -n 's/^\([A-Za-z.]*\):.*/\1/p' "$PKG_CONFIG_PATH/quoin.pc" | sort | uniq -d)
+[ -z "$repeated" ] || fail "quoin.pc has more than one of: $repeated"
+version=$(pkg-config --modversion quoin)
+if [[ $library == *.so ]]; then
+    # A program starts only with a library that promises to work for it: before 1.0 one of the same minor number.
+    [[ $version == 0.* ]] && promise=${version%.*} || promise=${version%%.*}
+    soname=$(objdump -p "$library" | sed -n 's/^ *SONAME *//p')
+    [ "$soname" = "libquoin.so.$promise" ] || fail "version $version is named '$soname', not libquoin.so.$promise"
+fi
 flags=$(pkg-config --cflags --libs quoin)
 # shellcheck disable=SC2086  # flags are words
 "$CC" -std=c99 -Wall -Wextra -pedantic -Werror "$SOURCE/tests/install/c/main.c" -o "$work/pc/c" $flags
