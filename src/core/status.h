@@ -1,4 +1,4 @@
-// Errors as values. Nothing in src/ throws on purpose; std::bad_alloc is caught where the C header begins.
+// Errors as values. Nothing in src/ throws on purpose; std::bad_alloc ends where the C header begins or a step is run.
 #pragma once
 
 #include <cstdint>

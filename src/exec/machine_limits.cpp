@@ -5,9 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 
-#include "core/memory.h"
 #include "kernels/kernels.h"
 
 namespace quoin {
@@ -54,10 +52,9 @@ double measure_tera_operations(Team& team, int64_t (*probe)(int64_t)) {
     return best;
 }
 
-Result<double> measure_dram_gb_per_s(Team& team, const KernelTable& table) {
+Result<double> measure_dram_gb_per_s(Team& team, const KernelTable& table, const std::shared_ptr<Memory>& memory) {
     // Memory as weights have it: huge pages make a quarter more of the same hardware.
-    QUOIN_ASSIGN_OR_RETURN(const Buffer buffer,
-                           Buffer::allocate(std::make_shared<Memory>(), kReadBytes, "the bandwidth probe"));
+    QUOIN_ASSIGN_OR_RETURN(const Buffer buffer, Buffer::allocate(memory, kReadBytes, "the bandwidth probe"));
     const int64_t part = kReadBytes / team.size() / 4096 * 4096;
     const auto part_of = [&](int thread) { return buffer.data() + thread * part; };
     // Each thread touches its own part first, so that its pages are near it.
@@ -74,10 +71,10 @@ Result<double> measure_dram_gb_per_s(Team& team, const KernelTable& table) {
 
 }  // namespace
 
-Result<MachineLimits> measure_limits(const Runtime& runtime) {
+Result<MachineLimits> measure_limits(const Runtime& runtime, const std::shared_ptr<Memory>& memory) {
     Team& team = *runtime.team;
     const KernelTable& table = kernels(runtime.isa);
-    QUOIN_ASSIGN_OR_RETURN(const double dram_gb_per_s, measure_dram_gb_per_s(team, table));
+    QUOIN_ASSIGN_OR_RETURN(const double dram_gb_per_s, measure_dram_gb_per_s(team, table, memory));
     return MachineLimits{dram_gb_per_s, measure_tera_operations(team, table.probe_int8),
                          measure_tera_operations(team, table.probe_f32),
                          measure_tera_operations(team, table.probe_bf16)};

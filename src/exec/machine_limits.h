@@ -1,6 +1,9 @@
 // What this machine can do at most, measured now: the yardstick for every speed Quoin states.
 #pragma once
 
+#include <memory>
+
+#include "core/memory.h"
 #include "core/runtime.h"
 #include "core/status.h"
 
@@ -14,7 +17,8 @@ struct MachineLimits {
 };
 
 // Best of several runs on the team of the runtime, with its instruction set. Takes about a second and, for the length
-// of the call, 512 MiB that its budget does not count; OutOfMemory when the system has no more.
-Result<MachineLimits> measure_limits(const Runtime& runtime);
+// of the call, 512 MiB of `memory`, which is not the runtime's: its budget is for models. OutOfMemory without them.
+Result<MachineLimits> measure_limits(const Runtime& runtime,
+                                     const std::shared_ptr<Memory>& memory = std::make_shared<Memory>());
 
 }  // namespace quoin
