@@ -50,9 +50,13 @@ struct AttentionState {
 };
 
 struct Range {
-    int64_t first;
-    int64_t last;
+    int64_t first = INT64_MAX;
+    int64_t last = 0;
     bool empty() const { return first >= last; }
+    // Grows to hold `other`, too, and what lies between.
+    void include(Range other) {
+        if (!other.empty()) *this = {smaller(first, other.first), larger(last, other.last)};
+    }
 };
 
 struct Block {
@@ -212,12 +216,10 @@ template <class Cache>
 QUOIN_INLINE void attend_tile(const AttentionArgs& args, AttentionState& state, const Block& block, int64_t first_query,
                               int64_t queries) {
     Range seen[kAttentionTileQueries];
-    Range seen_by_any = {INT64_MAX, 0};
+    Range seen_by_any;
     for (int64_t i = 0; i < queries; ++i) {
         seen[i] = tokens_seen(args, (first_query + i) / args.heads, block.first_position, state.block_tokens);
-        if (!seen[i].empty()) {
-            seen_by_any = {smaller(seen_by_any.first, seen[i].first), larger(seen_by_any.last, seen[i].last)};
-        }
+        seen_by_any.include(seen[i]);
     }
     const bool none_seen = seen_by_any.empty();
     const Range pages = {seen_by_any.first / kPageTokens, (seen_by_any.last + kPageTokens - 1) / kPageTokens};
@@ -280,13 +282,8 @@ QUOIN_INLINE void attention(const AttentionArgs& args) {
     state.keys = reinterpret_cast<std::byte*>(take(state.block_tokens * size));
     state.values = reinterpret_cast<std::byte*>(take(state.block_tokens * most_padded_size));
 
-    Range seen_by_any = {INT64_MAX, 0};
-    for (int64_t row = 0; row < args.rows; ++row) {
-        const Range seen = positions_seen(args, row);
-        if (!seen.empty()) {
-            seen_by_any = {smaller(seen_by_any.first, seen.first), larger(seen_by_any.last, seen.last)};
-        }
-    }
+    Range seen_by_any;
+    for (int64_t row = 0; row < args.rows; ++row) seen_by_any.include(positions_seen(args, row));
     Cache::prepare_queries(args, state);
     if (args.partials == nullptr) {
         for (int64_t i = 0; i < queries * state.padded_size; i += kLanes) store(state.outputs + i, zeros());

@@ -71,8 +71,9 @@ template <int R, int V>
     const int64_t* const offsets = tile.dst_offsets;
     if (tile.residual == nullptr) {
         for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
-            for_constant<V>(
-                [&](auto v) QUOIN_LAMBDA_INLINE { store(dst + offsets[r] + v * kLanes, clamp(sum[r][v], low, high)); });
+            for_constant<V>([&](auto v) QUOIN_LAMBDA_INLINE {
+                store(dst + offsets[r] + v * kLanes, clip_of(sum[r][v], low, high));
+            });
         });
         return;
     }
@@ -81,7 +82,7 @@ template <int R, int V>
     for_constant<R>([&](auto r) QUOIN_LAMBDA_INLINE {
         for_constant<V>([&](auto v) QUOIN_LAMBDA_INLINE {
             const Floats x = sum[r][v] + load(residual + residual_offsets[r] + v * kLanes);
-            store(dst + offsets[r] + v * kLanes, clamp(x, low, high));
+            store(dst + offsets[r] + v * kLanes, clip_of(x, low, high));
         });
     });
 }

@@ -255,8 +255,9 @@ void convolution_integer(const IntegerConvolutionArgs& args) {
         if (args.weight_zero_points != nullptr) {
             for (int64_t r = 0; r < rows; ++r) row_sums[r] = wrapped(-inner * zero_point);
         }
-        const int64_t step = plain ? inner : part_inner;
-        for (int64_t k = 0; k < inner; k += step) {
+        // Without anything to sum, the bias alone makes the result.
+        const int64_t step = larger<int64_t>(plain ? inner : part_inner, 1);
+        for (int64_t k = 0; k == 0 || k < inner; k += step) {
             const int64_t length = smaller(inner - k, step);
             ByteTile tile = {};
             tile.quads = (length + 3) / 4;
@@ -264,7 +265,7 @@ void convolution_integer(const IntegerConvolutionArgs& args) {
                 tile.src = args.src + source_offset(args.window, Position(args.window, first));
                 tile.src_stride = plain_stride;
                 tile.flip = flip != 0;
-            } else {
+            } else if (inner > 0) {
                 collect_patches(BytePatches{args.scratch, flip, padding}, args.window, args.channels, args.src, first,
                                 rows, k, k + length, patch_stride);
                 tile.src = args.scratch;

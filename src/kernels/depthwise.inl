@@ -51,7 +51,7 @@ struct FloatDepthwise {
             x = x + load_some(residual, n);
         }
         if (part.clamp.all) {
-            x = clamp(x, broadcast(part.clamp.low), broadcast(part.clamp.high));
+            x = clip_of(x, broadcast(part.clamp.low), broadcast(part.clamp.high));
             store_some(dst, x, n);
             return;
         }

@@ -11,7 +11,7 @@ QUOIN_INLINE void map(const float* a, const float* b, int64_t count, float* dst,
 }
 
 void silu_multiply(const float* gate, const float* up, int64_t count, float* dst) {
-    map(gate, up, count, dst, [](Floats g, Floats u) QUOIN_LAMBDA_INLINE { return silu_of(g) * u; });
+    map(gate, up, count, dst, [](Floats g, Floats u) QUOIN_LAMBDA_INLINE { return swish_of(g, 1.0F) * u; });
 }
 void add(const float* a, const float* b, int64_t count, float* dst) {
     map(a, b, count, dst, [](Floats x, Floats y) QUOIN_LAMBDA_INLINE { return x + y; });

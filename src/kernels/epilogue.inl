@@ -4,12 +4,7 @@
 namespace quoin {
 namespace {
 
-// max(0, min(1, x)), NaN for NaN.
-QUOIN_INLINE Floats unit_clamp(Floats x) {
-    return maximum(zeros(), minimum(broadcast(1.0F), x));
-}
-
-// What a tile does in registers: max(low, .) and min(., high); the rest is left to activate_row.
+// What a tile does in registers, with clip_of(); the rest is left to activate_row.
 struct Clamp {
     float low;
     float high;
@@ -22,10 +17,6 @@ QUOIN_INLINE Clamp clamp_of(const FloatEpilogue& epilogue) {
     if (activation.kind == ActivationKind::Relu && at_once) return {0.0F, kInfinity, true};
     if (activation.kind == ActivationKind::Clip && at_once) return {activation.alpha, activation.beta, true};
     return {-kInfinity, kInfinity, false};
-}
-// NaN for NaN.
-QUOIN_INLINE Floats clamp(Floats x, Floats low, Floats high) {
-    return minimum(high, maximum(low, x));
 }
 
 template <class Function>
@@ -49,31 +40,23 @@ QUOIN_INLINE void map_row(const float* src, const float* slopes, const float* re
     };
     switch (activation.kind) {
         case ActivationKind::None: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return x; });
-        case ActivationKind::Relu: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return maximum(zeros(), x); });
-        case ActivationKind::Clip: return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return clamp(x, alpha, beta); });
+        case ActivationKind::Relu: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return relu_of(x); });
+        case ActivationKind::Clip: return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return clip_of(x, alpha, beta); });
         case ActivationKind::LeakyRelu:
-            return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return select_less(x, zeros(), alpha * x, x); });
+            return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return leaky_relu_of(x, alpha); });
         case ActivationKind::PRelu:
-            return map_row(src, slopes, residual, columns, dst, [](Floats x, Floats slope) QUOIN_LAMBDA_INLINE {
-                return select_less(x, zeros(), slope * x, x);
-            });
+            return map_row(src, slopes, residual, columns, dst,
+                           [](Floats x, Floats slope) QUOIN_LAMBDA_INLINE { return leaky_relu_of(x, slope); });
         case ActivationKind::Elu:
-            return apply([=](Floats x) QUOIN_LAMBDA_INLINE {
-                return select_less(x, zeros(), alpha * (exp_of(x) - broadcast(1.0F)), x);
-            });
+            return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return elu_of(x, alpha, broadcast(1.0F)); });
         case ActivationKind::Selu:
-            return apply([=](Floats x) QUOIN_LAMBDA_INLINE {
-                return beta * select_less(x, zeros(), alpha * (exp_of(x) - broadcast(1.0F)), x);
-            });
+            return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return elu_of(x, alpha * beta, beta); });
         case ActivationKind::Sigmoid: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return sigmoid_of(x); });
         case ActivationKind::HardSigmoid:
-            return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return unit_clamp(fma(alpha, x, beta)); });
-        case ActivationKind::HardSwish:
-            return apply([](Floats x) QUOIN_LAMBDA_INLINE {
-                return maximum(broadcast(-kLargestFloat), x) * unit_clamp(fma(broadcast(1.0F / 6), x, broadcast(0.5F)));
-            });
+            return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return hard_sigmoid_of(x, alpha, beta); });
+        case ActivationKind::HardSwish: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return hard_swish_of(x); });
         case ActivationKind::Silu:
-            return apply([=](Floats x) QUOIN_LAMBDA_INLINE { return times_sigmoid(x, alpha * x); });
+            return apply([&](Floats x) QUOIN_LAMBDA_INLINE { return swish_of(x, activation.alpha); });
         case ActivationKind::Tanh: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return tanh_of(x); });
         case ActivationKind::Gelu: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return gelu_of(x); });
         case ActivationKind::GeluTanh: return apply([](Floats x) QUOIN_LAMBDA_INLINE { return gelu_tanh_of(x); });

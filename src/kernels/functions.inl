@@ -36,39 +36,8 @@ void softplus_row(const float* src, int64_t count, float /*alpha*/, float /*beta
 void mish_row(const float* src, int64_t count, float /*alpha*/, float /*beta*/, float* dst) {
     apply(src, count, dst, [](Floats x) QUOIN_LAMBDA_INLINE { return mish_of(x); });
 }
-// x * sigmoid(u) within 4 ulp, in half the time of times_sigmoid; what is smaller than 3e-37 may become zero.
-template <class Vector>
-QUOIN_INLINE Vector fast_times_sigmoid(Vector x, Vector u) {
-    const Vector limit = broadcast(88.5F);
-    const Vector bounded = minimum(limit, maximum(zeros() - limit, u));
-    const Vector scale = broadcast(-1.44269504F);  // e^-u = 2^(scale u), in two parts
-    const Vector n = round_floats(bounded * scale);
-    const Vector f = fma(bounded, broadcast(-1.92596299e-8F), fma(bounded, scale, zeros() - n));
-    // 2^f from -1/2 to 1/2 within 7.5e-8 of it
-    Vector p = broadcast(0x1.5c08f4p-10F);
-    p = fma(p, f, broadcast(0x1.3d0c5ep-7F));
-    p = fma(p, f, broadcast(0x1.c6b6e6p-5F));
-    p = fma(p, f, broadcast(0x1.ebf918p-3F));
-    p = fma(p, f, broadcast(0x1.62e428p-1F));
-    p = fma(p, f, broadcast(0x1.000002p+0F));
-    const Vector d = broadcast(1.0F) + scale_by_powers(p, n);
-    const Vector near = near_reciprocal(d);
-    const Vector sigmoid = fma(near, fma(zeros() - d, near, broadcast(1.0F)), near);
-    return maximum(broadcast(-kLargestFloat), x) * select_less(u, zeros() - limit, zeros(), sigmoid);
-}
-template <class Vector>
-QUOIN_INLINE Vector swish_of(Vector x, Vector u) {
-    if constexpr (kHasExponents) {
-        return fast_times_sigmoid(x, u);
-    } else {
-        return times_sigmoid(x, u);
-    }
-}
 void swish_row(const float* src, int64_t count, float alpha, float /*beta*/, float* dst) {
-    const Floats a = broadcast(alpha);
-    // There -inf is the limit itself.
-    if (alpha < 0) return apply(src, count, dst, [=](Floats x) QUOIN_LAMBDA_INLINE { return x * sigmoid_of(a * x); });
-    apply(src, count, dst, [=](Floats x) QUOIN_LAMBDA_INLINE { return swish_of(x, a * x); });
+    apply(src, count, dst, [=](Floats x) QUOIN_LAMBDA_INLINE { return swish_of(x, alpha); });
 }
 void abs_row(const float* src, int64_t count, float /*alpha*/, float /*beta*/, float* dst) {
     apply(src, count, dst, [](Floats x) QUOIN_LAMBDA_INLINE { return absolute(x); });
@@ -77,17 +46,16 @@ void reciprocal_row(const float* src, int64_t count, float /*alpha*/, float /*be
     apply(src, count, dst, [](Floats x) QUOIN_LAMBDA_INLINE { return broadcast(1.0F) / x; });
 }
 void relu_row(const float* src, int64_t count, float /*alpha*/, float /*beta*/, float* dst) {
-    apply(src, count, dst, [](Floats x) QUOIN_LAMBDA_INLINE { return select_less(x, zeros(), zeros(), x); });
+    apply(src, count, dst, [](Floats x) QUOIN_LAMBDA_INLINE { return relu_of(x); });
 }
 void leaky_relu_row(const float* src, int64_t count, float alpha, float /*beta*/, float* dst) {
     const Floats a = broadcast(alpha);
-    apply(src, count, dst, [=](Floats x) QUOIN_LAMBDA_INLINE { return select_less(x, zeros(), a * x, x); });
+    apply(src, count, dst, [=](Floats x) QUOIN_LAMBDA_INLINE { return leaky_relu_of(x, a); });
 }
 void elu_row(const float* src, int64_t count, float alpha, float beta, float* dst) {
     const Floats a = broadcast(alpha);
     const Floats b = broadcast(beta);
-    apply(src, count, dst,
-          [=](Floats x) QUOIN_LAMBDA_INLINE { return select_less(x, zeros(), a * expm1_of(x), b * x); });
+    apply(src, count, dst, [=](Floats x) QUOIN_LAMBDA_INLINE { return elu_of(x, a, b); });
 }
 void celu_row(const float* src, int64_t count, float alpha, float /*beta*/, float* dst) {
     const Floats a = broadcast(alpha);
@@ -102,13 +70,10 @@ void clip_row(const float* src, int64_t count, float alpha, float beta, float* d
 void hard_sigmoid_row(const float* src, int64_t count, float alpha, float beta, float* dst) {
     const Floats a = broadcast(alpha);
     const Floats b = broadcast(beta);
-    apply(src, count, dst,
-          [=](Floats x) QUOIN_LAMBDA_INLINE { return clip_of(fma(a, x, b), zeros(), broadcast(1.0F)); });
+    apply(src, count, dst, [=](Floats x) QUOIN_LAMBDA_INLINE { return hard_sigmoid_of(x, a, b); });
 }
 void hard_swish_row(const float* src, int64_t count, float /*alpha*/, float /*beta*/, float* dst) {
-    apply(src, count, dst, [](Floats x) QUOIN_LAMBDA_INLINE {
-        return x * clip_of(fma(broadcast(1.0F / 6.0F), x, broadcast(0.5F)), zeros(), broadcast(1.0F));
-    });
+    apply(src, count, dst, [](Floats x) QUOIN_LAMBDA_INLINE { return hard_swish_of(x); });
 }
 
 // The compiler finds the one instruction there is.

@@ -8,11 +8,16 @@ namespace quoin {
 constexpr unsigned isa_bit(Isa isa) {
     return 1U << static_cast<unsigned>(isa);
 }
+// Baseline code is as good as any.
 inline constexpr unsigned kOnce = isa_bit(Isa::Baseline);
+// What gains from wider vectors alone.
 inline constexpr unsigned kFloatIsas = isa_bit(Isa::Baseline) | isa_bit(Isa::Avx2) | isa_bit(Isa::Avx512);
-inline constexpr unsigned kBf16Isas = kFloatIsas | isa_bit(Isa::Avx512Bf16);  // products of bf16
+// From dot products of bf16, too.
+inline constexpr unsigned kBf16Isas = kFloatIsas | isa_bit(Isa::Avx512Bf16);
+// From dot products of bytes.
 inline constexpr unsigned kIntegerIsas =
     kFloatIsas | isa_bit(Isa::AvxVnni) | isa_bit(Isa::Avx512Vnni) | isa_bit(Isa::DotProd);
+// And, where many rows are multiplied, from products of matrices of bytes.
 inline constexpr unsigned kProductIsas = kIntegerIsas | isa_bit(Isa::I8mm);
 
 }  // namespace quoin

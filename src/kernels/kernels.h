@@ -3,8 +3,11 @@
 //
 // Take the table once (`kernels(effective_isa(...))`), keep the function pointers, call them. Every function may be
 // called by any number of threads; none keeps state. Pointers need only the alignment of their element type, unless
-// said otherwise; sizes are never negative; a size of 0 does nothing. Sources and results may be the same memory where
-// a kernel says "in place", else they must not overlap.
+// said otherwise. Sources and results may be the same memory where a kernel says "in place", else they must not
+// overlap.
+//
+// Sizes are never negative. Where one of 0 leaves nothing to write, no memory is touched. Where one leaves nothing to
+// sum (K, taps or channels), the sum is 0, and bias, residual and activation make the result of that.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +31,7 @@ struct LinearArgs {
     const std::byte* src;      // f32 rows, or Q8Row for block formats: activation_dtype(weight dtype)
     int64_t src_stride;        // bytes between rows, a multiple of 4
     int64_t rows;              // M
-    int64_t inner;             // K; a multiple of 32 for block formats of GGUF
+    int64_t inner;             // K; whole blocks of the weights' format
     const float* bias;         // [columns] or null
     const float* residual;     // [rows][columns] or null; may be dst itself (same stride)
     int64_t residual_stride;   // floats between rows

@@ -39,7 +39,7 @@ namespace quoin {
 // indices into tables: 106 bytes for 66 of iq2_xxs, 114 for 74 and 82 of iq2_xs and iq2_s, 138 for 98 and 110 of
 // iq3_xxs and iq3_s, 106 for 50 of iq1_s, 114 for 56 of iq1_m; tq1_0 66 for 54. Looking numbers up at each use costs
 // more than reading them: ik_llama.cpp, which keeps the file's bits, decodes iq2_xxs at 7 GB/s of the machine's 30.
-// The README has the speed of all of them.
+// bench/README.md has the speed of all of them.
 inline constexpr int64_t kPanelColumns = 32;
 
 constexpr int64_t panel_count(int64_t columns) {

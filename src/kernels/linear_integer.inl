@@ -71,26 +71,27 @@ struct IntegerPanel {
                 prefetch_near<kBytesPerPart>(block + part * kBytesPerPart);
                 const std::byte* const codes = block + Place::codes_at(part);
                 for (int v = 0; v < kPanelVectors; ++v) {
-                    Ints before = {};  // the group before, where a step of PairDot takes two; sums of the groups before
+                    Ints even_group = {};  // waits for its neighbour, where a step of PairDot takes two
+                    Ints negative = {};    // see SplitBytes::add_negative()
                     PrepareChunk<kType>::template for_groups<1>(
                         codes + v * kVectorBytes, [&](auto /*vector*/, auto group, Ints w) QUOIN_LAMBDA_INLINE {
                             std::byte* const to = bytes + group * kGroupPlanes * kRowBytes + v * kVectorBytes;
                             if constexpr (kHasPairDot && group % 2 == 0) {
-                                before = w;
+                                even_group = w;
                             } else if constexpr (kHasPairDot) {
                                 using Pair = PairDot<PrepareChunk<kType>::kBytes>;
-                                store_ints(to - kRowBytes, Pair::low_columns(before, w));
-                                store_ints(to, Pair::high_columns(before, w));
+                                store_ints(to - kRowBytes, Pair::low_columns(even_group, w));
+                                store_ints(to, Pair::high_columns(even_group, w));
                             } else if constexpr (kGroupPlanes == 2) {
                                 using Split = SplitBytes<PrepareChunk<kType>::kBytes>;
                                 static_assert(Reader::kRuns == 1);
                                 const Split split = Split::split(w);
                                 store_ints(to, split.magnitudes);
                                 store_ints(to + kRowBytes, split.signs);
-                                before = split.add_negative(before);
+                                negative = split.add_negative(negative);
                                 if constexpr (group == kGroups - 1) {
                                     store_ints(reinterpret_cast<std::byte*>(lacking + v * kLanes),
-                                               Split::lanes(before));
+                                               Split::lanes(negative));
                                 }
                             } else {
                                 store_ints(to, w);

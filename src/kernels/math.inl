@@ -43,23 +43,65 @@ QUOIN_INLINE Floats tanh_of(Floats x) {
     return select_less(magnitude, broadcast(0.625F), small, copy_sign(large, x));
 }
 
-// x * sigmoid(2 u); the numerator is kept finite so that -inf gives -0 as the limit does.
-QUOIN_INLINE Floats times_sigmoid(Floats x, Floats u) {
-    return maximum(broadcast(-kLargestFloat), x) / (broadcast(1.0F) + exp_of(zeros() - u));
+// 1 / (1 + e^-u) within 4.1 ulp, in half the time of a division; 0 below -88.5.
+template <class Vector>
+QUOIN_INLINE Vector fast_sigmoid_of(Vector u) {
+    const Vector limit = broadcast(88.5F);
+    const Vector bounded = minimum(limit, maximum(zeros() - limit, u));
+    const Vector scale = broadcast(-1.44269504F);  // e^-u = 2^(scale u), in two parts
+    const Vector n = round_floats(bounded * scale);
+    const Vector f = fma(bounded, broadcast(-1.92596299e-8F), fma(bounded, scale, zeros() - n));
+    // 2^f from -1/2 to 1/2 within 7.5e-8 of it
+    Vector p = broadcast(0x1.5c08f4p-10F);
+    p = fma(p, f, broadcast(0x1.3d0c5ep-7F));
+    p = fma(p, f, broadcast(0x1.c6b6e6p-5F));
+    p = fma(p, f, broadcast(0x1.ebf918p-3F));
+    p = fma(p, f, broadcast(0x1.62e428p-1F));
+    p = fma(p, f, broadcast(0x1.000002p+0F));
+    const Vector d = broadcast(1.0F) + scale_by_powers(p, n);
+    const Vector near = near_reciprocal(d);
+    const Vector sigmoid = fma(near, fma(zeros() - d, near, broadcast(1.0F)), near);
+    return select_less(u, zeros() - limit, zeros(), sigmoid);
 }
-QUOIN_INLINE Floats silu_of(Floats x) {
-    return times_sigmoid(x, x);
+// x * sigmoid(u) within 5 ulp, for x that is finite where the sigmoid may be 0; what is smaller than 3e-37 may become
+// zero.
+template <class Vector>
+QUOIN_INLINE Vector times_sigmoid(Vector x, Vector u) {
+    if constexpr (kHasExponents) {
+        return x * fast_sigmoid_of(u);
+    } else {
+        return x / (broadcast(1.0F) + exp_of(zeros() - u));
+    }
+}
+// x sigmoid(alpha x). Of -infinity the limit: -0, or -infinity where alpha is negative.
+QUOIN_INLINE Floats swish_of(Floats x, float alpha) {
+    const Floats least = broadcast(alpha < 0 ? -kInfinity : -kLargestFloat);
+    return times_sigmoid(maximum(least, x), broadcast(alpha) * x);
 }
 QUOIN_INLINE Floats gelu_tanh_of(Floats x) {
     // 0.5 x (1 + tanh(v)) = x sigmoid(2 v), v = sqrt(2 / pi) (x + 0.044715 x^3)
     const Floats cube = x * x * x;
-    return times_sigmoid(x, broadcast(1.5957691216F) * fma(broadcast(0.044715F), cube, x));
+    const Floats u = broadcast(1.5957691216F) * fma(broadcast(0.044715F), cube, x);
+    return times_sigmoid(maximum(broadcast(-kLargestFloat), x), u);  // -0 of -infinity
 }
 
+QUOIN_INLINE Floats relu_of(Floats x) {
+    return maximum(zeros(), x);
+}
+QUOIN_INLINE Floats leaky_relu_of(Floats x, Floats slope) {
+    return select_less(x, zeros(), slope * x, x);
+}
 // NaN stays; `high` where the bounds contradict each other.
 QUOIN_INLINE Floats clip_of(Floats x, Floats low, Floats high) {
-    const Floats raised = select_less(x, low, low, x);
-    return select_less(high, raised, high, raised);
+    return minimum(high, maximum(low, x));
+}
+QUOIN_INLINE Floats hard_sigmoid_of(Floats x, Floats alpha, Floats beta) {
+    return clip_of(fma(alpha, x, beta), zeros(), broadcast(1.0F));
+}
+// Of -infinity the limit, -0.
+QUOIN_INLINE Floats hard_swish_of(Floats x) {
+    const Floats gate = hard_sigmoid_of(x, broadcast(1.0F / 6.0F), broadcast(0.5F));
+    return maximum(broadcast(-kLargestFloat), x) * gate;
 }
 
 // 1 / (1 + e^-x)
@@ -76,6 +118,10 @@ QUOIN_INLINE Floats expm1_of(Floats x) {
     p = fma(p, x, broadcast(1.6666665459e-1F));
     p = fma(p, x, broadcast(5.0000001201e-1F));
     return select_less(absolute(x), broadcast(0.34F), fma(p, x * x, x), exp_of(x) - broadcast(1.0F));
+}
+// Elu and Selu: above x, below (e^x - 1) where negative.
+QUOIN_INLINE Floats elu_of(Floats x, Floats below, Floats above) {
+    return select_less(x, zeros(), below * expm1_of(x), above * x);
 }
 
 // Natural logarithm, within 2 ulp; -infinity for 0, NaN below.

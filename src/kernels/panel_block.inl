@@ -32,10 +32,12 @@ struct PanelBlock {
     }
     // Row `row` of the scales, those that are no minima first.
     static constexpr int64_t scales_at(int64_t row) {
-        constexpr int64_t kOfPart = kScaleRows / kParts;  // 0 where there are none
+        constexpr int64_t kScalesOfPart = kScaleRows / kParts;
         const bool minimum = row >= kScaleRows;
-        const int64_t part = minimum ? (row - kScaleRows) / (kRowsOfPart - kOfPart) : row / kOfPart;
-        const int64_t in_part = minimum ? kOfPart + (row - kScaleRows) % (kRowsOfPart - kOfPart) : row % kOfPart;
+        const int64_t index = minimum ? row - kScaleRows : row;
+        const int64_t of_part = minimum ? kRowsOfPart - kScalesOfPart : kScalesOfPart;
+        const int64_t part = index / of_part;
+        const int64_t in_part = index % of_part + (minimum ? kScalesOfPart : 0);
         return kCodesAt + part / kTogether * kPartsBytes + kTogether * kCodeBytes +
                (part % kTogether * kRowsOfPart + in_part) * kPanelColumns;
     }

@@ -106,6 +106,7 @@ QUOIN_INLINE void slide_groups(const Body& body, const Window& window, const Sli
 
 template <class Body>
 QUOIN_INLINE void slide(Body& body, const Window& window, int64_t columns, int64_t first, int64_t count) {
+    if (count <= 0) return;  // positions are counted by sizes of the output, which may be 0
     constexpr int64_t kBlock = kSlideVectors * Body::kWidth;
     // Output columns that see all taps of a row.
     const int64_t reach = (window.kernel[2] - 1) * window.dilation[2];

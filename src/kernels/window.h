@@ -23,7 +23,7 @@ struct Window {
     int64_t source[3];         // sizes, at least 1
     int64_t source_stride[3];  // elements between neighbours along each axis
     int64_t output[3];         // sizes
-    int64_t kernel[3];         // taps along each axis, at least 1
+    int64_t kernel[3];         // taps along each axis; none at all: there is nothing to sum
     int64_t step[3];           // ONNX strides, at least 1
     int64_t dilation[3];       // at least 1
     int64_t pad[3];            // at the beginning of each axis; may be negative
@@ -37,7 +37,9 @@ constexpr Window row_window(int64_t rows, int64_t row_stride) {
     return {{1, 1, rows}, {0, 0, row_stride}, {1, 1, rows}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}};
 }
 
-// Activations by their ONNX names; alpha and beta are the attributes of the same name.
+// Activations by their ONNX names; alpha and beta are the attributes of the same name. Each has the bits of the
+// function of rows that computes it (groups/functions.inc). Where the formula would be -infinity times 0 the limit
+// stands.
 enum class ActivationKind : uint8_t {
     None,
     Relu,
@@ -193,7 +195,7 @@ struct AddQuantizedArgs {
 
 // ---- Depthwise ------------------------------------------------------------------------------------------------
 // Every channel has filters of its own: output channel c reads source channel c / multiplier. weights[taps][columns],
-// columns = channels * multiplier. Cut by positions (whole output rows are best) or, with multiplier 1, by channels.
+// columns = channels * multiplier. Cut by positions; whole output rows are best.
 struct DepthwiseArgs {
     Window window;
     int64_t channels;    // of the source

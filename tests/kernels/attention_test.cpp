@@ -232,11 +232,11 @@ Errors errors_of(const Cache& cache, const Problem& problem, const std::vector<f
                     expected += part * part * variances[token];
                 }
                 const double error = std::fabs(static_cast<double>(got[base + static_cast<size_t>(i)]) - want);
-                errors.worst = std::isnan(error) ? 1e9 : std::max(errors.worst, error);
+                errors.worst = worse(errors.worst, error);
                 errors.found += error * error;
                 errors.expected += expected;
                 const double bound = 2 * largest_value * (std::exp(2 * largest_shift) - 1) + 1e-4;
-                errors.of_bound = std::isnan(error) ? 1e9 : std::max(errors.of_bound, error / bound);
+                errors.of_bound = worse(errors.of_bound, error / bound);
             }
         }
     }

@@ -163,7 +163,7 @@ TEST_CASE("products with unit vectors are the values", "[kernels]") {
                     for (int64_t k = 0; k < inner; ++k) {
                         const double want = 127.0 * double{expected[static_cast<size_t>(k)]};
                         const double error = std::fabs(double{got[static_cast<size_t>(k * columns + c)]} - want);
-                        worst = std::max(worst, error / (largest * 127 + 1e-38));
+                        worst = worse(worst, error / (largest * 127 + 1e-38));
                     }
                 }
                 CAPTURE(isa_name(isa), dtype_name(sample.dtype), count);

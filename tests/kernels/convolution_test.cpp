@@ -111,7 +111,7 @@ double worst_error(const Problem& p, const std::vector<float>& got) {
         const double want = p.residual_last ? activated(activation, p.sums[at], column) + residual
                                             : activated(activation, p.sums[at] + residual, column);
         const double error = std::fabs(static_cast<double>(got[at]) - want) / (p.sizes[at] + std::fabs(residual));
-        worst = std::isnan(error) ? 1e9 : std::max(worst, error);
+        worst = worse(worst, error);
     }
     return worst;
 }
@@ -188,24 +188,120 @@ TEST_CASE("every activation of an epilogue agrees with double precision, before 
     }
 }
 
+// Epilogues alone: products and convolutions of one column whose only weight is 1.
+std::vector<float> identity_panel() {
+    std::vector<float> panel(static_cast<size_t>(kPanelColumns), 0.0F);
+    panel[0] = 1.0F;
+    return panel;
+}
+std::vector<float> after_product(const KernelTable& table, const std::vector<float>& values,
+                                 const Activation& activation) {
+    const std::vector<float> panel = identity_panel();
+    std::vector<float> got(values.size());
+    LinearArgs args = {};
+    args.weights = reinterpret_cast<const std::byte*>(panel.data());
+    args.panels = args.columns = args.inner = args.dst_stride = 1;
+    args.src = reinterpret_cast<const std::byte*>(values.data());
+    args.src_stride = 4;
+    args.rows = static_cast<int64_t>(values.size());
+    args.dst = got.data();
+    args.activation = activation;
+    run_linear(table.linear_f32, DType::F32, args);
+    return got;
+}
+std::vector<float> after_convolution(const KernelTable& table, const std::vector<float>& values,
+                                     const Activation& activation) {
+    const std::vector<float> panel = identity_panel();
+    const auto count = static_cast<int64_t>(values.size());
+    std::vector<float> got(values.size());
+    std::vector<float> scratch(static_cast<size_t>(convolution_scratch_floats(1, 1)), NAN);
+    ConvolutionArgs args = {};
+    args.window = row_window(count, 1);
+    args.channels = args.columns = args.dst_stride[2] = 1;
+    args.src = values.data();
+    args.weights = panel.data();
+    args.panel_stride = kPanelColumns;
+    args.epilogue.activation = activation;
+    args.dst = got.data();
+    args.count = count;
+    args.scratch = scratch.data();
+    table.convolution_f32(args);
+    return got;
+}
+
+TEST_CASE("Elu and Selu of an epilogue keep what is near zero", "[kernels]") {
+    std::vector<float> values;
+    for (float x = 0x1p-100F; x < 1; x *= 1.7F) values.insert(values.end(), {-x, x});
+    for (const Activation& activation : {Activation{ActivationKind::Elu, 1.5F, 0, nullptr},
+                                         Activation{ActivationKind::Selu, 1.6732632F, 1.0507010F, nullptr}}) {
+        for (const Isa isa : machine_isas()) {
+            for (const auto& got : {after_product(kernels(isa), values, activation),
+                                    after_convolution(kernels(isa), values, activation)}) {
+                double worst = 0;
+                for (size_t i = 0; i < values.size(); ++i) {
+                    const double want = activated(activation, static_cast<double>(values[i]), 0);
+                    worst = worse(worst, std::fabs(static_cast<double>(got[i]) - want) / std::fabs(want));
+                }
+                CAPTURE(isa_name(isa), static_cast<int>(activation.kind));
+                CHECK(worst < 4e-7);
+            }
+        }
+    }
+}
+
+TEST_CASE("an epilogue gives the bits of the function of rows", "[kernels]") {
+    using Row = void (*KernelTable::*)(const float*, int64_t, float, float, float*);
+    struct Pair {
+        Activation activation;
+        Row row;
+        float alpha;  // of the row, where it counts otherwise
+        float beta;
+    };
+    const Pair pairs[] = {
+        {{ActivationKind::Relu, 0, 0, nullptr}, &KernelTable::relu_row, 0, 0},
+        {{ActivationKind::Clip, -0.5F, 1.25F, nullptr}, &KernelTable::clip_row, -0.5F, 1.25F},
+        {{ActivationKind::LeakyRelu, 0.1F, 0, nullptr}, &KernelTable::leaky_relu_row, 0.1F, 0},
+        {{ActivationKind::Elu, 1.5F, 0, nullptr}, &KernelTable::elu_row, 1.5F, 1},
+        {{ActivationKind::Selu, 1.6732632F, 1.05F, nullptr}, &KernelTable::elu_row, 1.6732632F * 1.05F, 1.05F},
+        {{ActivationKind::Sigmoid, 0, 0, nullptr}, &KernelTable::sigmoid_row, 0, 0},
+        {{ActivationKind::HardSigmoid, 0.2F, 0.5F, nullptr}, &KernelTable::hard_sigmoid_row, 0.2F, 0.5F},
+        {{ActivationKind::HardSwish, 0, 0, nullptr}, &KernelTable::hard_swish_row, 0, 0},
+        {{ActivationKind::Silu, 1, 0, nullptr}, &KernelTable::swish_row, 1, 0},
+        {{ActivationKind::Silu, 1.5F, 0, nullptr}, &KernelTable::swish_row, 1.5F, 0},
+        {{ActivationKind::Silu, -1.5F, 0, nullptr}, &KernelTable::swish_row, -1.5F, 0},
+        {{ActivationKind::Tanh, 0, 0, nullptr}, &KernelTable::tanh_row, 0, 0},
+        {{ActivationKind::Gelu, 0, 0, nullptr}, &KernelTable::gelu_row, 0, 0},
+        {{ActivationKind::GeluTanh, 0, 0, nullptr}, &KernelTable::gelu_tanh_row, 0, 0},
+        {{ActivationKind::Mish, 0, 0, nullptr}, &KernelTable::mish_row, 0, 0},
+        {{ActivationKind::Softplus, 0, 0, nullptr}, &KernelTable::softplus_row, 0, 0},
+    };
+    Random random(54);
+    std::vector<float> values = random.normals(300);
+    for (size_t i = 0; i < values.size(); ++i) values[i] *= i % 3 == 0 ? 1e-6F : i % 3 == 1 ? 1.0F : 30.0F;
+    values.insert(values.end(), {-INFINITY, INFINITY, -1e30F, 1e30F, -1e-30F, 0.0F, NAN});
+    for (const Pair& pair : pairs) {
+        for (const Isa isa : machine_isas()) {
+            const std::vector<float> got = after_product(kernels(isa), values, pair.activation);
+            std::vector<float> want(values.size());
+            (kernels(isa).*pair.row)(values.data(), static_cast<int64_t>(values.size()), pair.alpha, pair.beta,
+                                     want.data());
+            CAPTURE(isa_name(isa), static_cast<int>(pair.activation.kind), pair.alpha);
+            CHECK(same_bits(after_convolution(kernels(isa), values, pair.activation), got));
+            for (size_t i = 0; i < values.size(); ++i) {
+                CAPTURE(values[i], got[i], want[i]);
+                if (std::isnan(want[i]) ? !std::isnan(got[i]) : !same_bits(got[i], want[i])) FAIL_CHECK("they differ");
+            }
+        }
+    }
+}
+
 TEST_CASE("activations have their limits at infinity and keep NaN", "[kernels]") {
     const std::vector<float> values = {-INFINITY, INFINITY, NAN, -0.0F, -100.0F, 100.0F, -1e30F, 1e30F, -1e-30F, 0.0F};
-    const auto count = static_cast<int64_t>(values.size());
-    std::vector<float> identity(static_cast<size_t>(kPanelColumns), 0.0F);
-    identity[0] = 1.0F;
+    const float slope = 0.25F;
     for (const Isa isa : machine_isas()) {
-        for (const NamedActivation& activation : kActivations) {
-            std::vector<float> got(values.size());
-            float slope = 0.25F;
-            LinearArgs args = {};
-            args.weights = reinterpret_cast<const std::byte*>(identity.data());
-            args.panels = args.columns = args.inner = args.dst_stride = 1;
-            args.src = reinterpret_cast<const std::byte*>(values.data());
-            args.src_stride = 4;
-            args.rows = count;
-            args.dst = got.data();
-            args.activation = {activation.kind, activation.alpha, activation.beta, &slope};
-            run_linear(kernels(isa).linear_f32, DType::F32, args);
+        for (const NamedActivation& named : kActivations) {
+            const Activation activation = {named.kind, named.alpha, named.beta, &slope};
+            const std::vector<float> got = after_product(kernels(isa), values, activation);
             for (size_t i = 0; i < values.size(); ++i) {
                 CAPTURE(isa_name(isa), static_cast<int>(activation.kind), values[i], got[i]);
                 if (std::isnan(values[i])) {
@@ -214,7 +310,7 @@ TEST_CASE("activations have their limits at infinity and keep NaN", "[kernels]")
                 }
                 // The limits themselves, where double precision would meet infinity times zero.
                 const double finite = std::clamp(static_cast<double>(values[i]), -1e30, 1e30);
-                double want = activated(args.activation, finite, 0);
+                double want = activated(activation, finite, 0);
                 if (activation.kind == ActivationKind::Mish && finite > 100) want = finite;
                 if (activation.kind == ActivationKind::Softplus && finite > 100) want = finite;
                 if (std::isinf(values[i]) && std::fabs(want) >= 1e28) want = std::copysign(INFINITY, want);

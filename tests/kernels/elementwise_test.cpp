@@ -20,8 +20,7 @@ double ulps(float got, double want) {
         return std::isinf(got) && (got > 0) == (want > 0) ? 0 : 1e9;
     }
     const double unit = std::max(std::ldexp(1.0, std::ilogb(want == 0 ? 1e-300 : want) - 23), 0x1p-126);
-    const double error = std::fabs(static_cast<double>(got) - want) / unit;
-    return std::isnan(error) ? 1e9 : error;
+    return std::fabs(static_cast<double>(got) - want) / unit;
 }
 
 TEST_CASE("elementwise kernels agree with double precision", "[kernels]") {
@@ -44,11 +43,11 @@ TEST_CASE("elementwise kernels agree with double precision", "[kernels]") {
             for (size_t i = 0; i < a.size(); ++i) {
                 const double x = static_cast<double>(a[i]);
                 exact &= sum[i] == a[i] + b[i] && product[i] == a[i] * b[i];
-                worst = std::max(worst, ulps(swish[i], silu_of(x)));
-                worst = std::max(worst, ulps(gated[i], silu_of(x) * static_cast<double>(b[i])));
+                worst = worse(worst, ulps(swish[i], silu_of(x)));
+                worst = worse(worst, ulps(gated[i], silu_of(x) * static_cast<double>(b[i])));
                 // The argument of the exponential is rounded: the error grows with it.
                 const double u = std::fabs(1.6 * x * (1 + 0.044715 * x * x));
-                worst_gelu = std::max(worst_gelu, ulps(gelu[i], gelu_of(x)) / (6 + 2 * u));
+                worst_gelu = worse(worst_gelu, ulps(gelu[i], gelu_of(x)) / (6 + 2 * u));
             }
             CAPTURE(isa_name(isa), count);
             CHECK(exact);
@@ -108,7 +107,7 @@ TEST_CASE("softmax_row agrees with double precision", "[kernels]") {
                 for (size_t i = 0; i < src.size(); ++i) {
                     const double distance = static_cast<double>(src[i] - static_cast<float>(top));  // as rounded
                     const double want = std::exp(distance) / total;
-                    worst = std::max(worst, std::fabs(static_cast<double>(dst[i]) - want) / (want * 4e-7 + 1e-38));
+                    worst = worse(worst, std::fabs(static_cast<double>(dst[i]) - want) / (want * 4e-7 + 1e-38));
                 }
                 CAPTURE(isa_name(isa), count, spread);
                 CHECK(worst < (spread > 1 ? 4 : 1));
@@ -161,16 +160,16 @@ TEST_CASE("norms agree with double precision", "[kernels]") {
                     const double x = static_cast<double>(src[i]);
                     const double w = static_cast<double>(weight[i]);
                     const double want = x / rms * w;
-                    worst_rms = std::max(worst_rms,
-                                         std::fabs(static_cast<double>(rms_got[i]) - want) / (std::fabs(want) + 1e-30));
+                    worst_rms =
+                        worse(worst_rms, std::fabs(static_cast<double>(rms_got[i]) - want) / (std::fabs(want) + 1e-30));
                     const double centred = (x - mean) / deviation * w;
                     // the rounded mean shifts every element by up to half a unit of the offset
                     const double allowed = 1e-6 * (std::fabs(centred) + 1) +
                                            std::fabs(w) / deviation * static_cast<double>(offset) * 0x1p-23;
-                    worst_layer = std::max(worst_layer, std::fabs(static_cast<double>(no_bias[i]) - centred) / allowed);
-                    worst_layer = std::max(worst_layer, std::fabs(static_cast<double>(layer_got[i]) - centred -
-                                                                  static_cast<double>(bias[i])) /
-                                                            (allowed + 1e-6));
+                    worst_layer = worse(worst_layer, std::fabs(static_cast<double>(no_bias[i]) - centred) / allowed);
+                    worst_layer = worse(worst_layer, std::fabs(static_cast<double>(layer_got[i]) - centred -
+                                                               static_cast<double>(bias[i])) /
+                                                         (allowed + 1e-6));
                 }
                 CAPTURE(isa_name(isa), count, offset);
                 CHECK(worst_rms < 1e-6);
@@ -212,7 +211,7 @@ TEST_CASE("rotary agrees with double precision", "[kernels]") {
                         }
                         for (size_t i = 0; i < want.size(); ++i) {
                             const float got = dst[static_cast<size_t>(h * head_size) + i];
-                            worst = std::max(worst, std::fabs(static_cast<double>(got) - want[i]));
+                            worst = worse(worst, std::fabs(static_cast<double>(got) - want[i]));
                         }
                     }
                     CAPTURE(isa_name(isa), head_size, rotary_size, interleaved);

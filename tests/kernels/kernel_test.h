@@ -1,14 +1,17 @@
 // Shared by the kernel tests: the instruction sets of this machine, random numbers, weights in the file's layouts with
-// what they mean in double precision. Buffers have exactly the size a kernel may touch, so sanitizers see every byte.
+// what they mean in double precision. Buffers have exactly the size a kernel may touch. Sanitizers watch kernels only
+// where QUOIN_SANITIZE_KERNELS asks for it; what lies in GuardedBytes is watched by the machine, everywhere.
 #pragma once
 
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -21,6 +24,7 @@
 
 #include "core/half.h"
 #include "kernels/kernels.h"
+#include "worse.h"
 
 namespace quoin::test {
 
@@ -54,11 +58,10 @@ private:
     std::uint_fast32_t word_ = 0;
 };
 
-// A copy whose end is the end of what may be touched: a kernel that goes on dies, with or without sanitizers, which do
-// not watch kernels unless QUOIN_SANITIZE_KERNELS asks for it.
+// A copy whose end is the end of what may be touched: a kernel that goes on dies, with or without sanitizers.
 class GuardedBytes {
 public:
-    explicit GuardedBytes(const std::vector<std::byte>& bytes) {
+    explicit GuardedBytes(std::span<const std::byte> bytes) {
         const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
         const size_t readable = (bytes.size() + page - 1) / page * page;
         mapped_ = readable + page;
@@ -140,12 +143,30 @@ inline WeightKernels weight_kernels(const KernelTable& t, DType dtype) {
         default: return {};
     }
 }
-// With scratch of exactly the promised size, full of NaN.
+// Bytes of `count` pieces, `stride` apart.
+inline size_t strided_bytes(int64_t count, int64_t stride, int64_t bytes) {
+    return count == 0 ? 0 : static_cast<size_t>((count - 1) * stride + bytes);
+}
+// With scratch of exactly the promised size, full of NaN, and copies of weights, source and result that are guarded.
 inline void run_linear(void (*linear)(const LinearArgs&), DType weight, LinearArgs args) {
-    const int64_t bytes = linear_scratch_bytes(weight, args.rows, args.panels);
-    GuardedBytes scratch(std::vector<std::byte>(static_cast<size_t>(bytes), std::byte{0xFF}));
+    const int64_t scratch_bytes = linear_scratch_bytes(weight, args.rows, args.panels);
+    GuardedBytes scratch(std::vector<std::byte>(static_cast<size_t>(scratch_bytes), std::byte{0xFF}));
+    const bool codes = code_bits(weight) != 0;
+    const bool quantised = activation_dtype(weight) == DType::Q8Row;
+    const int64_t panel = codes ? code_panel(weight, args.codes, args.inner).bytes : panel_bytes(weight, args.inner);
+    const int64_t row = quantised ? activation_row_bytes(args.inner) : args.inner * 4;
+    const std::span dst(reinterpret_cast<std::byte*>(args.dst),
+                        strided_bytes(args.rows, args.dst_stride * 4, args.columns * 4));
+    const GuardedBytes weights({args.weights, strided_bytes(args.panels, args.panel_stride, panel)});
+    const GuardedBytes src({args.src, strided_bytes(args.rows, args.src_stride, row)});
+    GuardedBytes result(dst);
+    if (args.residual == args.dst) args.residual = reinterpret_cast<const float*>(result.data());
+    args.weights = weights.data();
+    args.src = src.data();
+    args.dst = reinterpret_cast<float*>(result.data());
     args.scratch = scratch.data();
     linear(args);
+    std::copy_n(result.data(), dst.size(), dst.data());
 }
 inline constexpr DType kWeightDTypes[] = {
     DType::F32,

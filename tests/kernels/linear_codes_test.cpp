@@ -114,7 +114,7 @@ double worst_error(const CodedWeight& weight, const Operands& operands, const st
                 weight.values[at % columns * inner + k]);
         }
         const double error = std::fabs(static_cast<double>(got[at]) - sum) / (size * growth);
-        worst = std::isnan(error) ? 1e9 : std::max(worst, error);
+        worst = worse(worst, error);
     }
     return worst;
 }

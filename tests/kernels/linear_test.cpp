@@ -127,7 +127,7 @@ double worst_error(const Weight& weight, const Exact& exact, const Extras& extra
         const double sum = exact.sum[at] + bias + residual;
         const double size = exact.size[at] + std::fabs(bias) + std::fabs(residual);
         const double error = std::fabs(static_cast<double>(got[at]) - sum) / (size * growth + 1e-30);
-        worst = std::isnan(error) ? 1e9 : std::max(worst, error);
+        worst = worse(worst, error);
     }
     return worst;
 }

@@ -70,7 +70,7 @@ TEST_CASE("depthwise convolution agrees with double precision on every instructi
                                 last ? activated(activation, sum, c) + add : activated(activation, sum + add, c);
                             const double error =
                                 std::fabs(static_cast<double>(got[index]) - want) / (size + std::fabs(add));
-                            worst = std::isnan(error) ? 1e9 : std::max(worst, error);
+                            worst = worse(worst, error);
                         }
                     }
                     CAPTURE(isa_name(isa), channels, multiplier, window.kernel[2], static_cast<int>(named.kind));
@@ -239,7 +239,7 @@ TEST_CASE("matmul of two activations agrees with double precision, transposed or
                         }
                         const double want = activated(args.epilogue.activation, sum, c);
                         const double error = std::fabs(static_cast<double>(got[index]) - want) / size;
-                        worst = std::isnan(error) ? 1e9 : std::max(worst, error);
+                        worst = worse(worst, error);
                     }
                 }
                 CAPTURE(isa_name(isa), rows, inner, columns, transposed);

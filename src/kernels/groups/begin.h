@@ -14,3 +14,4 @@
 #include "kernels/isa_set.h"
 #include "kernels/kernels.h"
 #include "kernels/simd.h"
+#include "kernels/simd_exponents.h"

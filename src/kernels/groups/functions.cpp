@@ -1,6 +1,5 @@
 // Functions of rows of floats, element by element, and reductions.
 #include "kernels/groups/begin.h"
-#include "kernels/simd_exponents.h"
 
 // Later files use earlier ones.
 // clang-format off
