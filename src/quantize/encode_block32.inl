@@ -60,7 +60,8 @@ void encode_q5_0(const float* src, int64_t count, std::byte* dst) {
 }
 
 void encode_q8_0(const float* src, int64_t count, std::byte* dst) {
-    // Without -128, as everybody writes it: kernels may rely on codes that have a negative.
+    // Without -128, as everybody writes it. Our kernels take it; those of other programs may rely on codes that have a
+    // negative.
     using Levels = WholeLevels<-127, 127, Places<98, 103, 12>>;
     encode_scaled<Levels, 34>(src, count, dst, [](const uint8_t* codes, std::byte* to) {
         for (int i = 0; i < kBlock; ++i) to[i] = static_cast<std::byte>(codes[i] - 127);

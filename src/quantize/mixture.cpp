@@ -5,6 +5,8 @@
 #include <charconv>
 #include <tuple>
 
+#include "load/quoted.h"
+
 namespace quoin {
 namespace {
 
@@ -259,6 +261,11 @@ Result<ModelFacts> facts_of(const Metadata& metadata, const std::vector<TensorFa
     QUOIN_ASSIGN_OR_RETURN(facts.architecture, metadata.string("general.architecture", ""));
     const std::string prefix = std::string(facts.architecture) + ".";
     QUOIN_ASSIGN_OR_RETURN(facts.layers, metadata.integer(prefix + "block_count", 0));
+    // Every layer has a tensor; rules multiply the number.
+    if (facts.layers < 0 || facts.layers > static_cast<int64_t>(tensors.size())) {
+        return error(StatusCode::InvalidModel, metadata.source_name(), ": key ", quoted(prefix + "block_count"),
+                     " promises ", facts.layers, " layers, but the file has ", tensors.size(), " tensors");
+    }
     QUOIN_ASSIGN_OR_RETURN(facts.experts, metadata.integer(prefix + "expert_count", 0));
     QUOIN_ASSIGN_OR_RETURN(const int64_t heads, first_integer(metadata, prefix + "attention.head_count", 0));
     QUOIN_ASSIGN_OR_RETURN(const int64_t keys, first_integer(metadata, prefix + "attention.head_count_kv", heads));

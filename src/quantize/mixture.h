@@ -39,7 +39,8 @@ struct TensorChoice {
 };
 
 // One choice for each tensor, in the order given. Norms, biases and small or delicate tensors keep the dtype they have.
-// `metadata` tells architecture, layers, heads and experts; InvalidModel when these keys are of the wrong type.
+// `metadata` tells architecture, layers, heads and experts; InvalidModel when these keys are of the wrong type
+// or promise more layers than there are tensors.
 Result<std::vector<TensorChoice>> choose_types(const FileType& type, const Metadata& metadata,
                                                const std::vector<TensorFacts>& tensors);
 

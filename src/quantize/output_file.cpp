@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@ namespace {
 
 constexpr mode_t kMode = 0666;  // less what the process's mask takes away
 constexpr int kNameAttempts = 1000;
+constexpr int kMostLinks = 40;  // one to another, as the kernel follows them
 
 std::string folder_of(const std::string& path) {
     const size_t slash = path.rfind('/');
@@ -24,14 +26,38 @@ std::string folder_of(const std::string& path) {
     return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// Where a symbolic link leads, so that the link stays and what it names is replaced.
-std::string followed(const std::string& path) {
-    char* const resolved = realpath(path.c_str(), nullptr);
-    if (resolved == nullptr) return path;  // nothing there yet
-    std::string result(resolved);
-    std::free(resolved);
-    return result;
+// What a symbolic link names; "" where `path` is none.
+std::string link_target(const std::string& path) {
+    std::array<char, 4096> name{};  // PATH_MAX, which no link exceeds
+    const ssize_t length = readlink(path.c_str(), name.data(), name.size());
+    if (length <= 0) return "";
+    const std::string target(name.data(), static_cast<size_t>(length));
+    return target.front() == '/' ? target : folder_of(path) + "/" + target;
 }
+
+// Where a symbolic link leads, so that the link stays and what it names is replaced, or made where it is missing.
+std::string followed(const std::string& path) {
+    if (char* const resolved = realpath(path.c_str(), nullptr)) {
+        std::string result(resolved);
+        std::free(resolved);
+        return result;
+    }
+    std::string result = path;
+    for (int links = 0; links < kMostLinks; ++links) {
+        std::string target = link_target(result);
+        if (target.empty()) return result;  // nothing there yet
+        result = std::move(target);
+    }
+    return path;  // in a circle, as stat() will say
+}
+
+#if defined(O_TMPFILE)
+// The name under which a file without one can be linked; "" where the system has no /proc.
+std::string name_of_descriptor(int descriptor) {
+    std::string name = "/proc/self/fd/" + std::to_string(descriptor);
+    return access(name.c_str(), F_OK) == 0 ? name : "";
+}
+#endif
 
 // Makes a file beside `target`, where a rename can put it in the target's place. Its name does not grow with the
 // target's, which may be as long as names can be. `make` gives -1 with EEXIST for a name that is taken: by another
@@ -77,6 +103,8 @@ Result<std::unique_ptr<OutputFile>> OutputFile::create(const std::string& path, 
     if (nameless) {
         const int descriptor = open(folder_of(target).c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, kMode);
         if (descriptor >= 0) file.reset(new OutputFile(target, descriptor, ""));
+        // It would stay nameless, which commit() would learn after all the work.
+        if (descriptor >= 0 && name_of_descriptor(descriptor).empty()) file.reset();
     }
 #else
     (void)nameless;
@@ -134,7 +162,7 @@ Status OutputFile::commit() {
 #if defined(O_TMPFILE)
     if (temporary_.empty()) {
         // A nameless file can get a new name but cannot take another's: first a name beside it.
-        const std::string self = "/proc/self/fd/" + std::to_string(descriptor_);
+        const std::string self = name_of_descriptor(descriptor_);
         std::string name;
         const int linked = make_beside(path_, name, [&](const char* beside) {
             return linkat(AT_FDCWD, self.c_str(), AT_FDCWD, beside, AT_SYMLINK_FOLLOW);

@@ -11,13 +11,14 @@
 
 namespace quoin {
 
-// What is written has no name until commit(); where the system knows no nameless files it stands beside the target as
-// quoin.partial-PROCESS-NUMBER, and the destructor removes it. One thread at a time.
+// What is written has no name until commit(); where the file system knows no nameless files, or the system has no /proc
+// to give them names, it stands beside the target as quoin.partial-PROCESS-NUMBER. The destructor removes it; a process
+// that is killed leaves it there. One thread at a time.
 class OutputFile {
 public:
-    // `path` may exist as a regular file, which commit() replaces; a symbolic link is followed. `bytes` are reserved on
-    // the disk at once where that is possible, so that a full disk is known before the work. Io with the reason.
-    // `nameless` false: as if the system knew no nameless files.
+    // `path` may exist as a regular file, which commit() replaces; a symbolic link is followed, also to what is not
+    // there yet. `bytes` are reserved on the disk at once where that is possible, so that a full disk is known before
+    // the work. Io with the reason. `nameless` false: as if the system knew no nameless files.
     static Result<std::unique_ptr<OutputFile>> create(const std::string& path, uint64_t bytes, bool nameless = true);
     OutputFile(const OutputFile&) = delete;
     OutputFile& operator=(const OutputFile&) = delete;

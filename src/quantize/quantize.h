@@ -43,7 +43,8 @@ struct QuantizeResult {
 // Reads `source`, writes `output`. Tensor types follow quantize/mixture.h, values quantize/encoders.h; keys are copied
 // byte for byte but for general.file_type and general.quantization_version; the tensors keep their order. The work is
 // done in pieces of some megabytes by the runtime's team, with the same result for any number of threads. The output
-// appears when all is written; before that, and after any failure, there is nothing.
+// appears when all is written; before that, and after any failure, there is nothing. Only a process that is killed on a
+// file system without nameless files leaves quoin.partial-PROCESS-NUMBER beside it.
 // InvalidArgument: no such type, or both paths lead to the same file. InvalidModel: the source is malformed or holds
 // NaN or infinity. Unsupported: its weights are quantised already, or it is one part of several. Io. Cancelled.
 Result<QuantizeResult> quantize_file(const SourcePtr& source, const std::string& output, const RuntimePtr& runtime,

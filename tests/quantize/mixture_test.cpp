@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <sstream>
 #include <utility>
@@ -220,6 +221,20 @@ TEST_CASE("keys of the wrong type are refused") {
     REQUIRE_FALSE(choices.ok());
     CHECK(choices.status().code() == StatusCode::InvalidModel);
     CHECK_THAT(choices.status().message(), contains("llama.block_count"));
+}
+
+TEST_CASE("more layers than tensors, or fewer than none, are refused") {
+    for (const int64_t layers : {int64_t{1} << 62, int64_t{2}, int64_t{-1}, std::numeric_limits<int64_t>::min()}) {
+        Metadata metadata("test.gguf", nullptr);
+        metadata.add("general.architecture", std::string_view("llama"));
+        metadata.add("llama.block_count", layers);
+        const auto choices =
+            choose_types(*find_file_type("q4_k_m"), metadata, {{"blk.0.ffn_down.weight", DType::F32, {256, 256}}});
+        CAPTURE(layers);
+        REQUIRE_FALSE(choices.ok());
+        CHECK(choices.status().code() == StatusCode::InvalidModel);
+        CHECK_THAT(choices.status().message(), contains("'llama.block_count' promises " + std::to_string(layers)));
+    }
 }
 
 }  // namespace

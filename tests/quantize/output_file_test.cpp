@@ -2,11 +2,14 @@
 #include "quantize/output_file.h"
 
 #include <atomic>
+#include <cerrno>
+#include <string_view>
 #include <utility>
 
 #include "quantize/folder.h"
 #include "support/catch.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #if defined(__GLIBC__)
 #include <sys/syscall.h>
@@ -14,12 +17,22 @@
 
 namespace {
 std::atomic<int> mask_changes{0};
-}
+std::atomic<bool> proc_is_hidden{false};
+}  // namespace
 
 // In place of the C library's, to see who changes what other threads make their files with.
 extern "C" mode_t umask(mode_t mask) noexcept {
     ++mask_changes;
     return static_cast<mode_t>(syscall(SYS_umask, mask));
+}
+
+// Likewise, to be a system without /proc.
+extern "C" int access(const char* path, int mode) noexcept {
+    if (proc_is_hidden && std::string_view(path).starts_with("/proc/")) {
+        errno = ENOENT;
+        return -1;
+    }
+    return static_cast<int>(syscall(SYS_faccessat, AT_FDCWD, path, mode));
 }
 #endif
 
@@ -107,7 +120,46 @@ TEST_CASE("a name that the system cannot have is refused before the work, the lo
     CHECK(folder.files() == 1);
 }
 
+TEST_CASE("a link to what is not there yet stays, and what it names is made") {
+    const Folder folder;
+    fs::create_directory(folder / "models");
+    fs::create_symlink("models/far", folder / "near");
+    fs::create_symlink(folder / "near", folder / "nearest");
+    for (const bool nameless : {true, false}) {
+        auto file = OutputFile::create(folder / "nearest", 0, nameless);
+        REQUIRE(file.ok());
+        CHECK_FALSE(fs::exists(folder / "models/far"));
+        REQUIRE((*file)->write_zeros(7).ok());
+        REQUIRE((*file)->commit().ok());
+        CHECK(fs::is_symlink(folder / "near"));
+        CHECK(fs::is_symlink(folder / "nearest"));
+        CHECK(fs::file_size(folder / "models/far") == 7);
+        CHECK(folder.files() == 3);
+        fs::remove(folder / "models/far");
+    }
+    fs::create_symlink("missing/far", folder / "lost");
+    CHECK_FALSE(OutputFile::create(folder / "lost", 0).ok());
+    fs::create_symlink("second", folder / "first");
+    fs::create_symlink("first", folder / "second");
+    const auto circle = OutputFile::create(folder / "first", 0);
+    REQUIRE_FALSE(circle.ok());
+    CHECK(circle.status().code() == StatusCode::Io);
+}
+
 #if defined(__GLIBC__)
+TEST_CASE("without /proc, through which nameless files get their names, the output has a name from the beginning") {
+    const Folder folder;
+    proc_is_hidden = true;
+    auto file = OutputFile::create(folder / "a", 0);
+    REQUIRE(file.ok());
+    CHECK(folder.files() == 1);
+    const Status committed = (*file)->commit();
+    proc_is_hidden = false;
+    CHECK(committed.ok());
+    CHECK(folder.files() == 1);
+    CHECK(fs::exists(folder / "a"));
+}
+
 TEST_CASE("making an output leaves the mask of the process alone") {
     const Folder folder;
     for (const bool nameless : {true, false}) {

@@ -9,6 +9,7 @@
 
 #include "core/half.h"
 #include "core/log.h"
+#include "kernels/worse.h"
 #include "load/gguf.h"
 #include "quantize/decoders.h"
 #include "quantize/folder.h"
@@ -145,7 +146,7 @@ TEST_CASE("tensors keep their order, names and shapes; norms keep their bits") {
         const std::vector<float> wanted = make_weights("gaussian", got.size());
         double worst = 0;
         for (size_t e = 0; e < got.size(); ++e) {
-            worst = std::max(worst, std::abs(got[e] - static_cast<double>(wanted[e])));
+            worst = worse(worst, std::abs(got[e] - static_cast<double>(wanted[e])));
         }
         CHECK(worst < 0.02 * 6 / 127);
     }
