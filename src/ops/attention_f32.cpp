@@ -84,6 +84,7 @@ private:
     struct Scratch {
         float* query;    // [rows][head_size], scaled
         float* result;   // [rows][value_size]
+        float* next;     // [rows][value_size], the result with one more block of keys
         float* scores;   // [rows][keys of a block]
         float* largest;  // [rows]
         float* sum;      // [rows]
@@ -100,6 +101,7 @@ private:
             };
             query = take(rows * sizes.head_size);
             result = take(rows * sizes.value_size);
+            next = take(rows * sizes.value_size);
             scores = take(rows * keys);
             largest = take(rows);
             sum = take(rows);
@@ -157,15 +159,17 @@ private:
 
     // Keys at positions begin..begin + count-1.
     void add_keys(const Arguments& arguments, const AttentionSizes& sizes, const View& view, const Source& source,
-                  int64_t begin, int64_t count, const Scratch& place) const {
+                  int64_t begin, int64_t count, Scratch& place) const {
         const int64_t offset = offset_of(arguments, sizes, view);
-        // All rows see keys between what the first and what the last row see.
-        const int64_t least = window_.range(view.first + offset, view.valid).first;
-        const int64_t most = window_.range(view.first + view.rows - 1 + offset, view.valid).last;
-        for (int64_t done = 0; done < count; done += kKeyBlock) {
-            const int64_t keys = std::min(kKeyBlock, count - done);
+        // All rows see keys between what the first and what the last row see; the others, such as padding, are not
+        // read.
+        const int64_t least =
+            std::clamp<int64_t>(window_.range(view.first + offset, view.valid).first - begin, 0, count);
+        const int64_t most = std::clamp<int64_t>(
+            window_.range(view.first + view.rows - 1 + offset, view.valid).last - begin, least, count);
+        for (int64_t done = least; done < most; done += kKeyBlock) {
+            const int64_t keys = std::min(kKeyBlock, most - done);
             const int64_t position = begin + done;
-            if (position >= most || position + keys <= least) continue;
             MatMulArgs product{};
             product.a = place.query;
             product.a_stride = sizes.head_size;
@@ -192,9 +196,28 @@ private:
             product.columns = sizes.value_size;
             product.epilogue.residual = place.result;
             product.epilogue.residual_stride[2] = sizes.value_size;
-            product.dst = place.result;
+            product.dst = place.next;
             product.dst_stride = sizes.value_size;
             kernels_.matmul_f32(product);
+            pass_by_hidden(product, place);
+            std::swap(place.result, place.next);
+        }
+    }
+
+    // 0 times NaN is NaN, but a key that a row does not see adds nothing to it, whatever its value holds.
+    void pass_by_hidden(const MatMulArgs& product, const Scratch& place) const {
+        if (!std::isnan(kernels_.largest_of_row(place.next, product.rows * product.columns))) return;
+        for (int64_t row = 0; row < product.rows; ++row) {
+            float* const next = place.next + row * product.columns;
+            const bool spoiled = std::isnan(kernels_.largest_of_row(next, product.columns));
+            if (!spoiled || std::isnan(place.sum[row])) continue;
+            std::copy_n(place.result + row * product.columns, product.columns, next);
+            for (int64_t key = 0; key < product.inner; ++key) {
+                const float weight = product.a[row * product.a_stride + key];
+                if (weight == 0) continue;
+                const float* const value = product.b + key * product.b_inner_stride;
+                for (int64_t index = 0; index < product.columns; ++index) next[index] += weight * value[index];
+            }
         }
     }
 
@@ -215,7 +238,9 @@ private:
         std::fill_n(scores, first, kMasked);
         std::fill_n(scores + last, keys - last, kMasked);
         const float before = place.largest[row];
-        const float largest = std::max(before, kernels_.largest_of_row(scores, keys));
+        const float of_block = kernels_.largest_of_row(scores, keys);
+        // Not std::max: where one of them is NaN, so is all of the row.
+        const float largest = before < of_block || std::isnan(of_block) ? of_block : before;
         if (largest == kMasked) {
             std::fill_n(scores, keys, 0.0F);
             return;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "ops/activation.h"
 #include "optimize/constants.h"
@@ -31,8 +32,20 @@ bool is_named(const Dim& dim) {
     return dim.known() || dim.symbol >= 0;
 }
 
+// The keys of values that were looked at: a graph may have far more paths than values.
+using KnownKeys = std::map<ValueId, std::string>;
+
+std::string new_positions_key(const Graph& graph, ValueId id, int depth, KnownKeys& known);
+
 // A text that is equal for values whose axes before the last one are equal whenever the graph runs.
-std::string positions_key(const Graph& graph, ValueId id, int depth) {
+std::string positions_key(const Graph& graph, ValueId id, int depth, KnownKeys& known) {
+    if (const auto found = known.find(id); found != known.end()) return found->second;
+    std::string key = new_positions_key(graph, id, depth, known);
+    known.emplace(id, key);
+    return key;
+}
+
+std::string new_positions_key(const Graph& graph, ValueId id, int depth, KnownKeys& known) {
     const NodeId producer = graph.value(id).producer;
     const std::string self = "v" + std::to_string(id);
     if (producer == kNoValue || depth == 0) return self;
@@ -58,7 +71,7 @@ std::string positions_key(const Graph& graph, ValueId id, int depth) {
             }
             key += ' ';
             key += node.string("auto_pad", "");
-            const std::string source = positions_key(graph, node.inputs[0], depth - 1);
+            const std::string source = positions_key(graph, node.inputs[0], depth - 1, known);
             return keeps ? source : key + "(" + source + ")";
         }
         case Op::Relu:
@@ -70,7 +83,7 @@ std::string positions_key(const Graph& graph, ValueId id, int depth) {
         case Op::Swish:
         case Op::Mish:
         case Op::Gelu:
-        case Op::Tanh: return positions_key(graph, node.inputs[0], depth - 1);
+        case Op::Tanh: return positions_key(graph, node.inputs[0], depth - 1, known);
         case Op::Add:
         case Op::Mul: {
             // An operand that is broadcast along all positions says nothing.
@@ -87,11 +100,11 @@ std::string positions_key(const Graph& graph, ValueId id, int depth) {
             const bool left = is_spread(node.inputs[0]);
             const bool right = is_spread(node.inputs[1]);
             if (left == right && !left) {
-                const std::string a = positions_key(graph, node.inputs[0], depth - 1);
-                return a == positions_key(graph, node.inputs[1], depth - 1) ? a : self;
+                const std::string a = positions_key(graph, node.inputs[0], depth - 1, known);
+                return a == positions_key(graph, node.inputs[1], depth - 1, known) ? a : self;
             }
             if (left == right) return self;
-            return positions_key(graph, node.inputs[left ? 1 : 0], depth - 1);
+            return positions_key(graph, node.inputs[left ? 1 : 0], depth - 1, known);
         }
         default: return self;
     }
@@ -146,7 +159,9 @@ bool same_shape(const Graph& graph, ValueId a, ValueId b) {
         if (((*left)[axis].known() || (*right)[axis].known()) && (*left)[axis] != (*right)[axis]) return false;
     }
     constexpr int kDepth = 24;
-    return positions_key(graph, a, kDepth) == positions_key(graph, b, kDepth);
+    KnownKeys known;
+    const std::string key = positions_key(graph, a, kDepth, known);
+    return key == positions_key(graph, b, kDepth, known);
 }
 
 }  // namespace quoin

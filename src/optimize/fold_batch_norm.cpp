@@ -83,6 +83,7 @@ Result<Node> fold(Graph& graph, const OptimizeContext& context, const Node& conv
     const auto weight = float_values(graph, conv.inputs[1]);
     if (!weight) return refuse("the weight is no f32 constant");
     const Shape shape = graph.value(conv.inputs[1]).constant->shape();
+    if (weight->empty()) return refuse("the weight is empty");
     const auto channels = static_cast<int64_t>(affine.scale.size());
     const int64_t group = conv.integer("group", 1);
     const bool transposed = conv.op == Op::ConvTranspose;

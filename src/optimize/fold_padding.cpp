@@ -74,7 +74,14 @@ Status fold_padding(Graph& graph, const OptimizeContext& context) {
         const Attribute* const attribute = mode == "VALID" ? nullptr : node.attribute("pads");
         if (const auto* own = attribute == nullptr ? nullptr : std::get_if<std::vector<int64_t>>(attribute)) {
             if (own->size() != pads.size()) continue;
-            for (size_t index = 0; index < pads.size(); ++index) pads[index] += (*own)[index];
+            bool fits = true;
+            for (size_t index = 0; index < pads.size(); ++index) {
+                fits = fits && !__builtin_add_overflow(pads[index], (*own)[index], &pads[index]);
+            }
+            if (!fits) {
+                leave("the padding is too large");
+                continue;
+            }
         }
         std::erase_if(node.attributes,
                       [](const auto& entry) { return entry.first == "pads" || entry.first == "auto_pad"; });

@@ -133,7 +133,8 @@ private:
         for (ValueId value = scores; value != matmul->outputs[0];) {
             if (!is_read_once(value)) return refuse("others read the scores");
             const Node& step = graph_.node(graph_.value(value).producer);
-            value = scalar_value(graph_, step.inputs[0]) ? step.inputs[1] : step.inputs[0];
+            // The other operand is a number, or a product of some.
+            value = product_of(graph_, step.inputs[0]).factors.empty() ? step.inputs[1] : step.inputs[0];
         }
         if (!is_read_once(matmul->outputs[0])) return refuse("others read the scores");
         const Product query = product_of(graph_, matmul->inputs[0]);

@@ -15,6 +15,9 @@
 namespace quoin {
 namespace {
 
+// How many ops in a row are followed backwards: each is a call inside the last one, and a file may have any number.
+constexpr int kMostSteps = 32;
+
 // What a quantised value shall be like; least and most are bounds that Relu and Clip behind it have set.
 struct Target {
     Quantization quantization;
@@ -95,11 +98,12 @@ private:
         const auto target =
             read_quantization(graph_, node.inputs[1], node.input(2), graph_.value(node.outputs[0]).dtype);
         if (!target) return leave(node, "scale and zero point are no constants of one number for u8 or i8");
-        return quantized(node.inputs[0], {*target, target->lowest(), target->highest()}, node.name);
+        return quantized(node.inputs[0], {*target, target->lowest(), target->highest()}, node.name, kMostSteps);
     }
 
-    // The value as integers; nullopt, with the reason in the log, when it must be computed in floats.
-    Made quantized(ValueId value, const Target& target, const std::string& name) {
+    // The value as integers; nullopt, with the reason in the log, when it must be computed in floats. `steps` more ops
+    // may stand before it.
+    Made quantized(ValueId value, const Target& target, const std::string& name, int steps) {
         const NodeId id = graph_.value(value).producer;
         if (id == kNoValue) return std::optional<ValueId>();
         const Node node = graph_.node(id);
@@ -107,11 +111,12 @@ private:
         const bool sole = readers_[static_cast<size_t>(value)].size() == 1 &&
                           std::ranges::find(graph_.outputs(), value) == graph_.outputs().end();
         if (!sole) return leave(node, "others read its floats");
-        if (moves_elements_only(node)) return moved(node, target, name);
+        if (steps == 0) return leave(node, "too many ops stand between it and the quantisation");
+        if (moves_elements_only(node)) return moved(node, target, name, steps - 1);
         switch (node.op) {
-            case Op::Concat: return joined(node, target);
+            case Op::Concat: return joined(node, target, steps - 1);
             case Op::Relu:
-            case Op::Clip: return clipped(node, target, name);
+            case Op::Clip: return clipped(node, target, name, steps - 1);
             case Op::Conv: return convolution(node, target);
             case Op::Gemm:
             case Op::MatMul: return product(node, target);
@@ -141,13 +146,20 @@ private:
         if (!quantization) return std::nullopt;
         return Dequantized{now(node->inputs[0]), *quantization};
     }
+    // What add_transposed() takes.
+    bool is_byte_matrix(ValueId value) const {
+        const auto& constant = graph_.value(value).constant;
+        return constant && constant->shape().rank() == 2 &&
+               (constant->dtype() == DType::I8 || constant->dtype() == DType::U8);
+    }
     std::optional<QuantizedWeight> weight(ValueId value) const {
         const Node* const node = producer(graph_, value, Op::DequantizeLinear);
         if (node == nullptr || node->integer("block_size", 0) != 0) return std::nullopt;
         auto result = read_weight(graph_, node->inputs[0], node->inputs[1], node->input(2));
+        if (!result) return std::nullopt;
         const bool by_column = graph_.value(node->inputs[1]).constant->shape().element_count() == int64_t{1} ||
                                node->integer("axis", 1) == 0;
-        return result && by_column ? result : std::nullopt;
+        return by_column ? std::move(result) : std::nullopt;
     }
 
     std::vector<std::pair<std::string, Attribute>> attributes_of(const Target& target) const {
@@ -171,8 +183,8 @@ private:
         return std::optional(add(std::move(made), node.outputs[0], to.dtype));
     }
 
-    Made moved(const Node& node, const Target& target, const std::string& name) {
-        QUOIN_ASSIGN_OR_RETURN(const std::optional<ValueId> source, quantized(node.inputs[0], target, name));
+    Made moved(const Node& node, const Target& target, const std::string& name, int steps) {
+        QUOIN_ASSIGN_OR_RETURN(const std::optional<ValueId> source, quantized(node.inputs[0], target, name, steps));
         if (!source) return source;
         Node made = node;
         for (ValueId& input : made.inputs) input = now(input);
@@ -180,11 +192,11 @@ private:
         return std::optional(add(std::move(made), node.outputs[0], target.quantization.dtype));
     }
 
-    Made joined(const Node& node, const Target& target) {
+    Made joined(const Node& node, const Target& target, int steps) {
         Node made = node;
         for (ValueId& input : made.inputs) {
             QUOIN_ASSIGN_OR_RETURN(const std::optional<ValueId> part,
-                                   quantized(input, target, node.name + "." + graph_.value(input).name));
+                                   quantized(input, target, node.name + "." + graph_.value(input).name, steps));
             if (!part) return part;
             input = *part;
         }
@@ -192,7 +204,7 @@ private:
     }
 
     // Bounds round as the values do: rounding never changes an order.
-    Made clipped(const Node& node, Target target, const std::string& name) {
+    Made clipped(const Node& node, Target target, const std::string& name, int steps) {
         const Quantization& to = target.quantization;
         const auto bound = [&](double limit) {
             const double rounded = std::nearbyint(limit / to.scale) + to.zero_point;
@@ -204,37 +216,54 @@ private:
             for (const size_t side : {size_t{1}, size_t{2}}) {
                 if (node.input(side) == kNoValue) continue;
                 const auto limit = scalar_value(graph_, node.inputs[side]);
-                if (!limit) return leave(node, "its limits are no constants");
+                if (!limit || std::isnan(*limit)) return leave(node, "its limits are no constant numbers");
                 if (side == 1) target.least = std::max(target.least, bound(double{*limit}));
                 if (side == 2) target.most = std::min(target.most, bound(double{*limit}));
             }
         }
         if (target.least > target.most) return leave(node, "its limits leave nothing");
-        return quantized(node.inputs[0], target, name);
+        return quantized(node.inputs[0], target, name, steps);
     }
 
-    // The bias as integers of scale x scale * weight scale; nullopt when it is no constant.
+    // Whether it is a constant with one number for each column, [N] or [1, N]. Gemm's C may also be a column of as many
+    // numbers, one for each row.
+    bool is_row(ValueId value, size_t columns) const {
+        const auto& constant = graph_.value(value).constant;
+        const auto count = static_cast<int64_t>(columns);
+        return constant && constant->shape().rank() > 0 && constant->shape().back() == count &&
+               constant->shape().element_count() == count;
+    }
+
+    // The numbers of a bias; nullopt when it is no constant row.
+    std::optional<std::vector<float>> bias_values(ValueId value, size_t columns) const {
+        const Node* const node = producer(graph_, value, Op::DequantizeLinear);
+        if (!is_row(node == nullptr ? value : node->inputs[0], columns)) return std::nullopt;
+        if (node == nullptr) return float_values(graph_, value);
+        const auto integers = small_integers(graph_, node->inputs[0]);
+        const auto scales = float_values(graph_, node->inputs[1]);
+        const auto zeros = node->input(2) == kNoValue ? std::optional(std::vector<int32_t>{0})
+                                                      : small_integers(graph_, node->inputs[2]);
+        if (!integers || !scales || !zeros) return std::nullopt;
+        // One for all or one for each; a scale for a block of them is neither.
+        const auto fits = [&](size_t count) { return count == 1 || count == columns; };
+        if (!fits(scales->size()) || !fits(zeros->size())) return std::nullopt;
+        std::vector<float> reals;
+        for (size_t index = 0; index < columns; ++index) {
+            const double scale = double{(*scales)[scales->size() == 1 ? 0 : index]};
+            const int32_t zero = (*zeros)[zeros->size() == 1 ? 0 : index];
+            reals.push_back(static_cast<float>(scale * (double((*integers)[index]) - zero)));
+        }
+        return reals;
+    }
+
+    // The bias as integers of scale x scale * weight scale; nullopt when it is no constant row.
     std::optional<std::vector<int32_t>> bias(ValueId value, double x_scale, const QuantizedWeight& weight) const {
         if (value == kNoValue) return std::vector<int32_t>();
-        std::vector<float> reals;
-        if (const Node* const node = producer(graph_, value, Op::DequantizeLinear)) {
-            const auto integers = small_integers(graph_, node->inputs[0]);
-            const auto scales = float_values(graph_, node->inputs[1]);
-            const auto zeros = node->input(2) == kNoValue ? std::optional(std::vector<int32_t>{0})
-                                                          : small_integers(graph_, node->inputs[2]);
-            if (!integers || !scales || !zeros || scales->empty() || zeros->empty()) return std::nullopt;
-            for (size_t index = 0; index < integers->size(); ++index) {
-                const double scale = double{(*scales)[scales->size() == 1 ? 0 : std::min(index, scales->size() - 1)]};
-                const int32_t zero = (*zeros)[zeros->size() == 1 ? 0 : std::min(index, zeros->size() - 1)];
-                reals.push_back(static_cast<float>(scale * (double((*integers)[index]) - zero)));
-            }
-        } else if (const auto floats = float_values(graph_, value)) {
-            reals = *floats;
-        }
-        if (reals.size() != weight.scales.size()) return std::nullopt;
+        const auto reals = bias_values(value, weight.scales.size());
+        if (!reals) return std::nullopt;
         std::vector<int32_t> result;
-        for (size_t index = 0; index < reals.size(); ++index) {
-            const double integer = std::nearbyint(double{reals[index]} / (x_scale * double{weight.scales[index]}));
+        for (size_t index = 0; index < reals->size(); ++index) {
+            const double integer = std::nearbyint(double{(*reals)[index]} / (x_scale * double{weight.scales[index]}));
             if (!(std::abs(integer) < 2147483647.0)) return std::nullopt;
             result.push_back(static_cast<int32_t>(integer));
         }
@@ -289,7 +318,7 @@ private:
     Made integer_node(const Node& node, const Dequantized& x, const QuantizedWeight& weight, ValueId bias_value,
                       const Target& target, size_t rank) {
         const auto integers = bias(bias_value, x.quantization.scale, weight);
-        if (!integers) return leave(node, "its bias is no constant that integers can hold");
+        if (!integers) return leave(node, "its bias is no constant row that integers can hold");
         const ValueId result =
             graph_.add_value(node.name + ".quantized", target.quantization.dtype, graph_.value(node.outputs[0]).dims);
         QUOIN_RETURN_IF_ERROR(append_integers(node, x, weight, *integers, target, rank, result));
@@ -313,8 +342,7 @@ private:
                                                      node.number("beta", 1) == 1);
         if (!plain) return leave(node, "it transposes its input or scales");
         const Node* const source = producer(graph_, node.inputs[1], Op::DequantizeLinear);
-        if (source == nullptr || !graph_.value(source->inputs[0]).constant ||
-            graph_.value(source->inputs[0]).constant->shape().rank() != 2) {
+        if (source == nullptr || !is_byte_matrix(source->inputs[0])) {
             return leave(node, "its weight is no 8-bit constant matrix");
         }
         std::optional<QuantizedWeight> matrix;
@@ -346,11 +374,10 @@ private:
             read_quantization(graph_, node.inputs[6], node.inputs[7], graph_.value(node.outputs[0]).dtype);
         if (!quantization || !target) return refuse("a scale or zero point is no constant of one number");
         const auto& dims = graph_.value(node.inputs[0]).dims;
-        const auto& constant = graph_.value(node.inputs[3]).constant;
-        if (!dims || dims->empty() || !constant) return refuse("its weight is no constant");
+        if (!dims || dims->empty()) return refuse("the rank of its input is not known");
         ValueId matrix = node.inputs[3];
-        if (slides ? dims->size() < 3 || dims->size() > 5 : constant->shape().rank() != 2) {
-            return refuse(slides ? "it has not one to three spatial axes" : "its weight is no matrix");
+        if (slides ? dims->size() < 3 || dims->size() > 5 : !is_byte_matrix(matrix)) {
+            return refuse(slides ? "it has not one to three spatial axes" : "its weight is no 8-bit constant matrix");
         }
         if (!slides) {
             QUOIN_ASSIGN_OR_RETURN(matrix, add_transposed(graph_, context_, matrix));

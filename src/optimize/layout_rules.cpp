@@ -47,7 +47,7 @@ std::optional<std::vector<int64_t>> positions(const AxisOrder& order, const std:
     return result;
 }
 
-// The order that is left when these axes of the value go.
+// The order that is left when these axes of the value go, each of them named once.
 AxisOrder without(const AxisOrder& order, const std::vector<int64_t>& dropped) {
     AxisOrder result;
     for (const int64_t axis : order) {
@@ -266,6 +266,9 @@ Result<bool> drop_axes(LayoutForms& forms, const Node& node, const AxisOrder& or
     const auto moved = positions(order, *axes);
     if (!moved) return false;
     for (int64_t& axis : *axes) axis += axis < 0 ? static_cast<int64_t>(order.size()) : 0;
+    // A reduction may name an axis twice.
+    std::ranges::sort(*axes);
+    axes->erase(std::unique(axes->begin(), axes->end()), axes->end());
     const AxisOrder left = keeps ? order : without(order, *axes);
     std::vector<ValueId> inputs = node.inputs;
     QUOIN_ASSIGN_OR_RETURN(inputs[0], forms.get(node.inputs[0], order));

@@ -52,6 +52,7 @@ std::optional<QuantizedWeight> read_weight(const Graph& graph, ValueId weight, V
     if (!value.constant || value.constant->shape().rank() < 2) return std::nullopt;
     if (value.dtype != DType::I8 && value.dtype != DType::U8) return std::nullopt;
     const auto columns = static_cast<size_t>(value.constant->shape()[0]);
+    if (columns == 0) return std::nullopt;
     auto scales = float_values(graph, scale);
     if (!scales || (scales->size() != 1 && scales->size() != columns)) return std::nullopt;
     if (graph.value(scale).constant->shape().rank() > 1) return std::nullopt;

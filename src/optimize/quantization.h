@@ -36,7 +36,7 @@ struct QuantizedWeight {
     // As ChannelsLastIntegerConv takes them: less 128 for u8. Empty: all zero.
     std::vector<int32_t> zero_points;
 };
-// From a constant weight [OC, ...] and its scale and zero point ([OC] or single numbers).
+// From a constant weight [OC, ...] and its constant scale and zero point ([OC] or single numbers).
 std::optional<QuantizedWeight> read_weight(const Graph& graph, ValueId weight, ValueId scale, ValueId zero_point);
 
 // A matrix constant [K, N] of 8-bit integers as [N, K].

@@ -43,6 +43,18 @@ TEST_CASE("attention on heads that stay apart becomes one node, its scale may be
     CHECK(g.ops() == std::vector<Op>{Op::Attention});
 }
 
+TEST_CASE("the scale of the scores may be a product of constants") {
+    AttentionGraph g;
+    const ValueId q = g.input({2, kHeads, 5, kSize});
+    const ValueId k =
+        g.node(Op::Transpose, {g.input({2, kHeads, 7, kSize})}, {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
+    const ValueId scale = g.node(Op::Mul, {g.scalar(0.5F), g.scalar(0.7F)});
+    const ValueId scores = g.node(Op::Mul, {scale, g.node(Op::MatMul, {q, k})});
+    g.graph.add_output(g.node(Op::MatMul, {g.node(Op::Softmax, {scores}), g.input({2, kHeads, 7, kSize})}));
+    g.check_same_results(fuse_attention, 1e-5);
+    CHECK(g.ops() == std::vector<Op>{Op::Attention});
+}
+
 TEST_CASE("a mask of one key for each query is that of all keys, as the Add had it") {
     AttentionGraph g;
     const ValueId q = g.input({2, kHeads, 5, kSize});

@@ -1,4 +1,6 @@
 // Convolutions on their way from ONNX's order of axes to one step each.
+#include <limits>
+
 #include "pass_test.h"
 
 namespace quoin::test {
@@ -57,6 +59,27 @@ TEST_CASE("zeros around an image become padding of its convolution, other paddin
     CHECK(g.ops() == Ops{Op::Conv, Op::Pad, Op::Conv, Op::Pad, Op::Conv});
     CHECK(log.says("it does not pad with 0"));
     CHECK(log.says("it pads images or channels"));
+}
+
+TEST_CASE("paddings whose sum is no number stay apart") {
+    PassGraph g;
+    const ValueId x = g.graph.add_input("x", DType::F32, {{.size = 1}, {.size = 3}, {}, {}});
+    constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+    const ValueId padded = g.node(Op::Pad, {x, g.list({0, 0, kMost, 0, 0, 0, 0, 0})});
+    g.graph.add_output(g.conv(padded, 3, 4));
+    const DebugLog log;
+    g.run(fold_padding);
+    CHECK(g.ops() == Ops{Op::Pad, Op::Conv});
+    CHECK(log.says("the padding is too large"));
+}
+
+TEST_CASE("nothing goes into the weight of a convolution that has none") {
+    PassGraph g;
+    g.graph.add_output(batch_norm(g, g.conv(g.input({1, 0, 6, 6}), 0, 4), 4));
+    const DebugLog log;
+    g.run(fold_batch_norm);
+    CHECK(g.count(Op::Conv) == 2);
+    CHECK(log.says("the weight is empty"));
 }
 
 TEST_CASE("a BatchNormalization without convolution becomes one with a tap per channel") {
@@ -130,6 +153,30 @@ TEST_CASE("residuals are found where the sizes come with the input") {
     g.graph.add_output(g.node(Op::Add, {a, g.conv(x, 3, 8, 5, 2)}));
     g.run(convolution_passes);
     CHECK(g.count(Op::Add) == 1);
+}
+
+TEST_CASE("a graph in which every sum reads one value twice is looked through at once") {
+    PassGraph g;
+    const ValueId x = g.graph.add_input("x", DType::F32, {{.size = 1}, {.size = 4}, {}, {}});
+    ValueId y = g.conv(x, 4, 4);
+    // Each of 24 sums doubles the paths to the convolution: to follow one by one takes a minute.
+    for (int round = 0; round < 40; ++round) {
+        for (int step = 0; step < 24; ++step) y = g.node(Op::Add, {y, y});
+        y = g.node(Op::Add, {g.conv(y, 4, 4, 1), y});
+    }
+    g.graph.add_output(y);
+    g.run(convolution_passes);
+    CHECK(g.count(Op::Add) == 40 * 24);
+}
+
+TEST_CASE("axes that a reduction names twice are dropped once") {
+    PassGraph g;
+    const ValueId y = g.conv(g.input({1, 3, 5, 6}), 3, 4);
+    for (const std::vector<int64_t>& axes : std::vector<std::vector<int64_t>>{{2, 2}, {0, -4, 0}, {-1, 3, 1, 1}}) {
+        g.graph.add_output(g.node(Op::ReduceMax, {y, g.list(axes)}, {{"keepdims", int64_t{0}}}));
+        g.graph.add_output(g.node(Op::ReduceMax, {y, g.list(axes)}));
+    }
+    g.check_same_results(channels_last, 1e-5);
 }
 
 TEST_CASE("transposes of the model dissolve in the order that convolutions want") {

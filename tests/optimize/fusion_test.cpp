@@ -105,6 +105,7 @@ TEST_CASE("an activation goes into the linear in front of it, with its bias and 
     const std::vector<std::pair<Op, Attributes>> activations = {
         {Op::Relu, {}},    {Op::Gelu, {}}, {Op::Gelu, {{"approximate", std::string("tanh")}}},
         {Op::Sigmoid, {}}, {Op::Tanh, {}}, {Op::LeakyRelu, {{"alpha", 0.3}}},
+        {Op::Elu, {}},     {Op::Selu, {}},
     };
     for (const auto& [op, attributes] : activations) {
         PassGraph g;
@@ -118,6 +119,34 @@ TEST_CASE("an activation goes into the linear in front of it, with its bias and 
         g.check_same_results(fuse_linear_activation, 1e-6);
         CHECK(g.ops() == Ops{Op::Linear, Op::Linear});
         CHECK(g.graph.nodes()[1].inputs.size() == 4);
+    }
+}
+
+TEST_CASE("an activation inside a linear is as exact near zero as alone") {
+    constexpr double kSelu = 1.05070102214813232421875 * 1.67326319217681884765625;
+    const std::vector<std::pair<Op, double (*)(double)>> activations = {
+        {Op::Tanh, [](double x) { return std::tanh(x); }},
+        {Op::Elu, [](double x) { return std::expm1(x); }},
+        {Op::Selu, [](double x) { return kSelu * std::expm1(x); }},
+    };
+    std::vector<float> small;
+    for (int power = 0; power < 40; ++power) small.push_back(std::ldexp(-1.0F, -power));
+    for (const auto& [op, function] : activations) {
+        PassGraph g;
+        const ValueId weight = g.constant(floats({40, 1}, std::vector<float>(40, 1)));
+        const ValueId y = g.node(Op::Linear, {g.input({1, 1}), weight, g.constant(floats({40}, small))});
+        g.graph.add_output(g.node(op, {y}));
+        const std::vector<Tensor> zero{floats({1, 1}, {0})};
+        const std::vector<float> alone = values_of(g.results(zero)[0]);
+        g.run(fuse_linear_activation);
+        REQUIRE(g.ops() == Ops{Op::Linear});
+        const std::vector<float> inside = values_of(g.results(zero)[0]);
+        for (size_t index = 0; index < small.size(); ++index) {
+            const double wanted = function(double{small[index]});
+            CAPTURE(op_info(op).name, small[index]);
+            CHECK(std::abs(double{alone[index]} - wanted) <= 1e-6 * std::abs(wanted));
+            CHECK(std::abs(double{inside[index]} - wanted) <= 1e-6 * std::abs(wanted));
+        }
     }
 }
 
@@ -183,7 +212,7 @@ TEST_CASE("a layer normalization written out becomes one node with its scale and
     const ValueId quotient = g.node(Op::Div, {centred, g.root(g.node(Op::Pow, {centred, g.scalar(2)}))});
     const ValueId scaled = g.node(Op::Mul, {quotient, g.constant(Shape{24})});
     g.graph.add_output(g.node(Op::Add, {scaled, g.constant(Shape{24})}));
-    g.run(fuse_normalization);
+    g.check_same_results(fuse_normalization, 1e-5);
     CHECK(g.ops() == Ops{Op::LayerNormalization});
     CHECK(g.graph.nodes()[0].inputs.size() == 3);
     CHECK(g.graph.nodes()[0].number("epsilon", 0) == Approx(1e-5));
@@ -194,7 +223,7 @@ TEST_CASE("a root mean square written out becomes one node with its scale") {
     const ValueId square = g.node(Op::Mul, {g.x, g.x});
     const ValueId inverse = g.node(Op::Reciprocal, {g.root(square)});
     g.graph.add_output(g.node(Op::Mul, {g.constant(Shape{24}), g.node(Op::Mul, {g.x, inverse})}));
-    g.run(fuse_normalization);
+    g.check_same_results(fuse_normalization, 1e-5);
     CHECK(g.ops() == Ops{Op::RMSNormalization});
 }
 
@@ -205,7 +234,7 @@ TEST_CASE("a mean over another axis or of another value is no normalization") {
     const ValueId mean = g.node(Op::ReduceMean, {g.node(Op::Mul, {g.x, g.x}), g.list({1})}, {{"keepdims", int64_t{1}}});
     g.graph.add_output(g.node(Op::Div, {g.x, g.node(Op::Sqrt, {g.node(Op::Add, {mean, g.scalar(1e-5F)})})}));
     const DebugLog log;
-    g.run(fuse_normalization);
+    g.check_same_results(fuse_normalization, 1e-5);
     CHECK(g.count(Op::Div) == 2);
     CHECK(log.says("does not divide by the root of a mean square"));
 }
@@ -214,7 +243,7 @@ TEST_CASE("a scale that somebody else's normalization has is not replaced") {
     NormGraph g;
     const ValueId norm = g.node(Op::RMSNormalization, {g.x, g.constant(Shape{24})});
     g.graph.add_output(g.node(Op::Mul, {norm, g.constant(Shape{24})}));
-    g.run(fuse_normalization);
+    g.check_same_results(fuse_normalization, 1e-5);
     CHECK(g.ops() == Ops{Op::RMSNormalization, Op::Mul});
 }
 

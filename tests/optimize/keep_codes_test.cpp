@@ -80,6 +80,13 @@ TEST_CASE("so are weights with one scale for a column, or for all") {
     }
 }
 
+TEST_CASE("a vector times a matrix of codes is a vector") {
+    CodeGraph g;
+    g.graph.add_output(
+        g.node(Op::MatMul, {g.input({64}), g.dequantized(DType::U8, {64, 36}, {2, 36}, false, blocked(0, 32))}));
+    g.check_same_results(keep_codes, 1e-4);
+}
+
 TEST_CASE("products of halves are rounded once") {
     CodeGraph graph;
     std::vector<uint16_t> scales;

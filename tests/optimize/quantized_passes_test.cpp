@@ -1,5 +1,6 @@
 // Graphs of QuantizeLinear and DequantizeLinear on their way to integer kernels.
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 #include "pass_test.h"
@@ -95,6 +96,39 @@ TEST_CASE("matrix products between quantisations are done on integers") {
     CHECK(g.ops() == std::vector<Op>{Op::ChannelsLastIntegerConv});
 }
 
+TEST_CASE("a row is a bias of the integer product, a column is none") {
+    for (const bool column : {false, true}) {
+        QuantizedGraph g;
+        // As many rows as columns: the count of elements does not tell a row from a column.
+        const ValueId x = g.dequantize(g.input({4, 24}, DType::U8), 0.02F, 120);
+        const Shape shape = column ? Shape{4, 1} : Shape{1, 4};
+        const ValueId reals = g.constant(floats(shape, {-2, -1, 1, 2}));
+        const ValueId integers = g.constant(ints(shape, {2000, -1000, 1000, -2000}));
+        const ValueId second = g.node(Op::DequantizeLinear, {integers, g.scalar(0.001F)});
+        const Attributes transposed{{"transB", int64_t{1}}};
+        for (const ValueId bias : {reals, second}) {
+            g.graph.add_output(g.quantize(g.node(Op::Gemm, {x, g.weight({4, 24}), bias}, transposed), 0.05F, 128));
+        }
+        CAPTURE(column);
+        const DebugLog log;
+        g.check_one_step({4, 24});
+        CHECK(g.count(Op::ChannelsLastIntegerConv) == (column ? 0 : 2));
+        CHECK(log.says("its bias is no constant row") == column);
+    }
+}
+
+TEST_CASE("a bias with scales for blocks stays in floats") {
+    QuantizedGraph g;
+    const ValueId x = g.dequantize(g.input({5, 24}, DType::U8), 0.02F, 120);
+    const ValueId integers = g.constant(ints({4}, {2000, -1000, 1000, -2000}));
+    const ValueId bias = g.node(Op::DequantizeLinear, {integers, g.constant(floats({2}, {0.001F, 0.002F}))},
+                                {{"axis", int64_t{0}}, {"block_size", int64_t{2}}});
+    g.graph.add_output(
+        g.quantize(g.node(Op::Gemm, {x, g.weight({4, 24}), bias}, {{"transB", int64_t{1}}}), 0.05F, 128));
+    g.check_one_step({5, 24});
+    CHECK(g.count(Op::Gemm) == 1);
+}
+
 TEST_CASE("QLinearConv becomes one step and QLinearMatMul, too") {
     QuantizedGraph g;
     const ValueId x = g.input({1, 4, 5, 5}, DType::U8);
@@ -125,6 +159,94 @@ TEST_CASE("what has no integer kernel stays between its quantisations") {
     CHECK(g.count(Op::QuantizeLinear) == 3);
     CHECK(log.says("no kernel does it on integers"));
     CHECK(log.says("others read its floats"));
+}
+
+TEST_CASE("a weight whose scale is computed stays in floats") {
+    QuantizedGraph g;
+    const ValueId x = g.dequantize(g.input({1, 3, 6, 6}, DType::U8), 0.02F, 120);
+    const ValueId data = g.constant(tensor_of(DType::I8, {4, 3, 1, 1}, std::vector<int8_t>(12, 3)));
+    const ValueId matrix = g.constant(tensor_of(DType::I8, {4, 6}, std::vector<int8_t>(24, 3)));
+    const ValueId scale = g.constant(floats({4}, {0.01F, 0.02F, 0.03F, 0.04F}));
+    const ValueId computed = g.node(Op::Mul, {scale, g.scalar(2)});
+    for (const ValueId each : {computed, g.node(Op::Identity, {computed}), g.input({4})}) {
+        const ValueId weight = g.node(Op::DequantizeLinear, {data, each}, {{"axis", int64_t{0}}});
+        g.graph.add_output(g.quantize(g.node(Op::Conv, {x, weight}), 0.04F, 128));
+        const ValueId rows = g.node(Op::DequantizeLinear, {matrix, each}, {{"axis", int64_t{0}}});
+        const ValueId flat = g.dequantize(g.input({5, 6}, DType::U8), 0.02F, 120);
+        g.graph.add_output(g.quantize(g.node(Op::Gemm, {flat, rows}, {{"transB", int64_t{1}}}), 0.04F, 128));
+    }
+    const DebugLog log;
+    g.run(fuse_quantized);
+    CHECK(g.count(Op::Conv) == 3);
+    CHECK(g.count(Op::Gemm) == 3);
+    CHECK(log.says("its weight is no 8-bit constant with a scale for each channel"));
+    CHECK(log.says("its weight is no 8-bit constant with a scale for each column"));
+}
+
+TEST_CASE("a matrix of four bits is not transposed as if it had eight") {
+    QuantizedGraph g;
+    const ValueId x = g.dequantize(g.input({5, 64}, DType::U8), 0.02F, 120);
+    const ValueId data = g.constant(tensor_of(DType::I4, {64, 48}, std::vector<uint8_t>(64 * 48 / 2, 0x31)));
+    const ValueId weight = g.node(Op::DequantizeLinear, {data, g.scalar(0.01F)});
+    g.graph.add_output(g.quantize(g.node(Op::MatMul, {x, weight}), 0.04F, 128));
+    const size_t before = g.graph.values().size();
+    const DebugLog log;
+    g.run(fuse_quantized);
+    CHECK(g.count(Op::MatMul) == 1);
+    CHECK(g.graph.values().size() == before);
+    CHECK(log.says("its weight is no 8-bit constant matrix"));
+}
+
+TEST_CASE("a weight without columns is no weight of an integer product") {
+    QuantizedGraph g;
+    const ValueId x = g.dequantize(g.input({5, 24}, DType::U8), 0.02F, 120);
+    const ValueId weight = g.weight({0, 24});
+    g.graph.add_output(g.quantize(g.node(Op::Gemm, {x, weight}, {{"transB", int64_t{1}}}), 0.04F, 128));
+    g.run(fuse_quantized);
+    CHECK(g.count(Op::Gemm) == 1);
+}
+
+TEST_CASE("a vector times a quantised matrix is a vector") {
+    QuantizedGraph g;
+    const ValueId x = g.dequantize(g.input({24}, DType::U8), 0.02F, 120);
+    const ValueId weight = g.node(Op::Transpose, {g.weight({10, 24})}, {{"perm", std::vector<int64_t>{1, 0}}});
+    g.graph.add_output(g.quantize(g.node(Op::MatMul, {x, weight}), 0.04F, 128));
+    std::vector<int8_t> elements(24 * 10);
+    for (size_t i = 0; i < elements.size(); ++i) {
+        elements[i] = static_cast<int8_t>(static_cast<int>(i * 37 % 200) - 100);
+    }
+    const ValueId data = g.constant(tensor_of(DType::I8, {24, 10}, elements));
+    const ValueId matrix = g.node(Op::DequantizeLinear, {data, g.scalar(0.01F)});
+    g.graph.add_output(g.quantize(g.node(Op::MatMul, {x, matrix}), 0.04F, 128));
+    g.check_one_step({24});
+}
+
+TEST_CASE("a limit that is no number is no bound of integers") {
+    QuantizedGraph g;
+    const ValueId x = g.dequantize(g.input({1, 4, 6, 6}, DType::U8), 0.02F, 120);
+    g.graph.add_output(g.quantize(g.node(Op::Clip, {x, g.scalar(NAN), g.scalar(1)}), 0.02F, 120));
+    const DebugLog log;
+    g.run(fuse_quantized);
+    CHECK(g.count(Op::Clip) == 1);
+    CHECK(log.says("its limits are no constant numbers"));
+}
+
+TEST_CASE("chains are followed up to a depth, and stay in floats beyond it") {
+    const auto left_of_chain = [](int64_t length) {
+        QuantizedGraph g;
+        ValueId x = g.dequantize(g.input({4}, DType::U8), 0.02F, 120);
+        for (int64_t step = 0; step < length; ++step) {
+            // One step of each kind that asks its operand in turn.
+            if (step % 3 == 0) x = g.node(Op::Relu, {x});
+            if (step % 3 == 1) x = g.node(Op::Identity, {x});
+            if (step % 3 == 2) x = g.node(Op::Concat, {x}, {{"axis", int64_t{0}}});
+        }
+        g.graph.add_output(g.quantize(x, 0.02F, 120));
+        g.run(fuse_quantized);
+        return g.has_floats();
+    };
+    CHECK_FALSE(left_of_chain(24));
+    CHECK(left_of_chain(100000));
 }
 
 TEST_CASE("a product with dynamic quantisation is one step behind it") {
