@@ -65,7 +65,8 @@ double activate(const Activation& activation, double x, double slope) {
         case ActivationKind::Selu: return x < 0 ? beta * alpha * std::expm1(x) : beta * x;
         case ActivationKind::Sigmoid: return sigmoid(x);
         case ActivationKind::HardSigmoid: return std::max(0.0, std::min(1.0, alpha * x + beta));
-        case ActivationKind::HardSwish: return x * std::max(0.0, std::min(1.0, x / 6 + 0.5));
+        // Of -infinity the limit.
+        case ActivationKind::HardSwish: return x <= -3 ? -0.0 : x * std::min(1.0, x / 6 + 0.5);
         case ActivationKind::Silu: return x * sigmoid(alpha * x);
         case ActivationKind::Tanh: return std::tanh(x);
         case ActivationKind::Gelu: return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);

@@ -85,7 +85,9 @@ struct HardSwish {
     static constexpr ElementTypes kTypes = Floats;
     template <class A>
     static A of(A x, const P&) {
-        return x * from_zero_to_one(x / A{6} + A{0.5});
+        // Of -infinity the limit, -0.
+        const A bounded = std::isnan(x) ? x : std::max(std::numeric_limits<A>::lowest(), x);
+        return bounded * from_zero_to_one(x / A{6} + A{0.5});
     }
     static UnaryKernel kernel(const KernelTable& table, const Node&) { return table.hard_swish_row; }
 };

@@ -187,10 +187,14 @@ TEST_CASE("functions at the ends of the number line") {
 
 TEST_CASE("swish of minus infinity is the limit, on either side of zero for alpha") {
     const std::vector<float> x = {-kInf, kNaN, -3};
-    const auto of = [&](DType dtype, double alpha) {
-        const Tensor given_x = result_of(Op::Cast, {given(floats({3}, x))}, {{"to", static_cast<int64_t>(dtype)}});
-        const Tensor y = result_of(Op::Swish, {given(given_x)}, {{"alpha", alpha}});
+    const auto given_in = [&](DType dtype) {
+        return given(result_of(Op::Cast, {given(floats({3}, x))}, {{"to", static_cast<int64_t>(dtype)}}));
+    };
+    const auto floats_of = [](const Tensor& y) {
         return values_of(result_of(Op::Cast, {given(y)}, {{"to", static_cast<int64_t>(DType::F32)}}));
+    };
+    const auto of = [&](DType dtype, double alpha) {
+        return floats_of(result_of(Op::Swish, {given_in(dtype)}, {{"alpha", alpha}}));
     };
     for (const DType dtype : {DType::F32, DType::F16, DType::F64}) {
         CAPTURE(dtype_name(dtype));
@@ -198,6 +202,10 @@ TEST_CASE("swish of minus infinity is the limit, on either side of zero for alph
         CHECK(of(dtype, -0.5)[0] == -kInf);
         CHECK(std::isnan(of(dtype, -0.5)[1]));
         CHECK(std::abs(of(dtype, -0.5)[2] + 3 / (1 + std::exp(-1.5F))) < 1e-3F);
+        const std::vector<float> hard = floats_of(result_of(Op::HardSwish, {given_in(dtype)}));
+        CHECK(hard[0] == 0);
+        CHECK(std::isnan(hard[1]));
+        CHECK(hard[2] == 0);
     }
 }
 
