@@ -51,7 +51,8 @@ struct quoin_value {
 
 struct quoin_session {
     std::unique_ptr<quoin::ModelSession> session;
-    std::vector<quoin_value> outputs;  // of the last run, if it succeeded
+    std::vector<quoin_value> outputs;           // of the last run, if it succeeded
+    std::vector<const std::byte*> own_outputs;  // those of them that lie in the session's memory
 };
 
 struct quoin_context {

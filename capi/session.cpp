@@ -20,9 +20,27 @@ Status find_output(const quoin_session& session, size_t index, const quoin_value
     return {};
 }
 
+// Whether it reads what the session's next run writes or frees.
+bool reads_own_output(const quoin_session& session, const RuntimeValue& value) {
+    const auto reads = [&](const RuntimeValue& part) { return reads_own_output(session, part); };
+    if (std::ranges::any_of(value.items(), reads)) return true;
+    if (!value.is_tensor() || value.tensor().owner() != nullptr) return false;
+    return std::ranges::find(session.own_outputs, value.tensor().data()) != session.own_outputs.end();
+}
+
+void forget_outputs(quoin_session& session) {
+    session.outputs.clear();
+    session.own_outputs.clear();
+}
+
 Status set_input(quoin_session& session, size_t index, RuntimeValue value) {
     const size_t count = session.session->input_count();
     if (index >= count) return error(StatusCode::NotFound, "input ", index, " is not below ", count);
+    if (reads_own_output(session, value)) {
+        return error(StatusCode::InvalidArgument, "input ", index,
+                     " would read an output in the memory of this session, which the next run writes; bind a tensor to "
+                     "the output, or copy it");
+    }
     session.session->set_input(index, std::move(value));
     return {};
 }
@@ -44,13 +62,6 @@ quoin_status quoin_session_create(const quoin_model* model, const quoin_session_
 quoin_status quoin_session_set_input(quoin_session* session, size_t index, const quoin_tensor* tensor) {
     return guard([&]() -> Status {
         QUOIN_RETURN_IF_ERROR(require_all("quoin_session_set_input", session, tensor));
-        const auto is_it = [tensor](const quoin_value& output) { return output.tensor && &*output.tensor == tensor; };
-        if (std::ranges::any_of(session->outputs, is_it)) {
-            return error(
-                StatusCode::InvalidArgument, "the tensor for input ", index,
-                " is an output of this session, which the next run writes; bind a tensor to the output and set "
-                "that, or copy it");
-        }
         return set_input(*session, index, tensor->tensor);
     });
 }
@@ -78,13 +89,25 @@ quoin_status quoin_session_bind_output(quoin_session* session, size_t index, quo
 quoin_status quoin_session_run(quoin_session* session) {
     return guard([&]() -> Status {
         QUOIN_RETURN_IF_ERROR(require(session, "session"));
-        const Status status = session->session->run();
+        const auto run = [session] {
+            try {
+                return session->session->run();
+            } catch (...) {
+                forget_outputs(*session);
+                throw;
+            }
+        };
+        const Status status = run();
         // Another thread's run is going on, and so are the outputs.
         if (status.code() == StatusCode::InvalidState) return status;
-        session->outputs.clear();
+        forget_outputs(*session);
         QUOIN_RETURN_IF_ERROR(status);
         std::vector<quoin_value> outputs;
-        for (const RuntimeValue& output : session->session->outputs()) outputs.push_back(handle_of(output));
+        for (const RuntimeValue& output : session->session->outputs()) {
+            const bool is_own = output.is_tensor() && !session->session->is_bound(outputs.size());
+            if (is_own && output.tensor().byte_size() > 0) session->own_outputs.push_back(output.tensor().data());
+            outputs.push_back(handle_of(output));
+        }
         session->outputs = std::move(outputs);
         return {};
     });

@@ -235,7 +235,8 @@ typedef struct quoin_limits {
     double f32_operations_per_second;
     double bf16_operations_per_second;  // with bf16 instructions; as f32 where there are none
 } quoin_limits;
-// Takes about two seconds and some hundred megabytes; other work on the machine falsifies it.
+// Takes about two seconds and 512 MiB beside the budget (QUOIN_ERROR_OUT_OF_MEMORY without them), in turn with what
+// runs on the runtime; other work on the machine falsifies it.
 QUOIN_API quoin_status quoin_runtime_measure_limits(const quoin_runtime* runtime, quoin_limits* out);
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -450,9 +451,10 @@ typedef struct quoin_quantize_facts {
 // these names mean elsewhere, each stands for a mixture: some tensors get more bits, norms and biases stay as they are.
 // Metadata is copied. Works in pieces: memory stays at some tens of megabytes beside the mapped file. The result does
 // not depend on threads or instruction set. The output appears, replacing a file of that name, when all is written;
-// after a failure, or when the process ends before, there is nothing. `out` may be NULL.
-// QUOIN_ERROR_INVALID_ARGUMENT: no such type, or input and output are the same file. QUOIN_ERROR_INVALID_MODEL: weights
-// are NaN or infinite, too. QUOIN_ERROR_UNSUPPORTED: weights are quantised already, or the file is a part of a model.
+// after a failure there is nothing. (A process that is killed leaves quoin.partial-... beside it where the system
+// cannot write files without a name.) `out` may be NULL. QUOIN_ERROR_INVALID_ARGUMENT: no such type, or input and
+// output are the same file. QUOIN_ERROR_INVALID_MODEL: weights are NaN or infinite, too. QUOIN_ERROR_UNSUPPORTED:
+// weights are quantised already, or the file is a part of a model.
 QUOIN_API quoin_status quoin_model_quantize_file(const quoin_runtime* runtime, const char* path, size_t path_length,
                                                  const char* type, size_t type_length, const char* output,
                                                  size_t output_length, const quoin_quantize_options* options,
@@ -731,7 +733,8 @@ typedef int32_t (*quoin_piece_callback)(const quoin_piece* piece, void* user_dat
 enum {
     QUOIN_FINISH_END = 1,       // the model ended the text
     QUOIN_FINISH_LENGTH = 2,    // max_tokens were generated
-    QUOIN_FINISH_CONTEXT = 3,   // the context is full; what was generated is in the sequence
+    QUOIN_FINISH_CONTEXT = 3,   // the context is full; what was generated is in the sequence. Where it was full before,
+                                // nothing is computed
     QUOIN_FINISH_CANCELLED = 4  // by the callback or quoin_sequence_cancel
 };
 typedef struct quoin_result {

@@ -11,7 +11,6 @@
 namespace quoin {
 namespace {
 
-constexpr int64_t kReadBytes = int64_t{512} << 20;
 constexpr int kRepeats = 6;
 constexpr double kProbeSeconds = 0.02;
 
@@ -52,10 +51,12 @@ double measure_tera_operations(Team& team, int64_t (*probe)(int64_t)) {
     return best;
 }
 
-Result<double> measure_dram_gb_per_s(Team& team, const KernelTable& table, const std::shared_ptr<Memory>& memory) {
+Result<double> measure_dram_gb_per_s(Team& team, const KernelTable& table, const std::shared_ptr<Memory>& memory,
+                                     int64_t bytes) {
     // Memory as weights have it: huge pages make a quarter more of the same hardware.
-    QUOIN_ASSIGN_OR_RETURN(const Buffer buffer, Buffer::allocate(memory, kReadBytes, "the bandwidth probe"));
-    const int64_t part = kReadBytes / team.size() / 4096 * 4096;
+    QUOIN_ASSIGN_OR_RETURN(const Buffer buffer,
+                           Buffer::allocate(memory, static_cast<size_t>(bytes), "the bandwidth probe"));
+    const int64_t part = bytes / team.size() / 4096 * 4096;
     const auto part_of = [&](int thread) { return buffer.data() + thread * part; };
     // Each thread touches its own part first, so that its pages are near it.
     team.run([&](int thread) { std::memset(part_of(thread), thread + 1, static_cast<size_t>(part)); });
@@ -71,10 +72,10 @@ Result<double> measure_dram_gb_per_s(Team& team, const KernelTable& table, const
 
 }  // namespace
 
-Result<MachineLimits> measure_limits(const Runtime& runtime, const std::shared_ptr<Memory>& memory) {
+Result<MachineLimits> measure_limits(const Runtime& runtime, const std::shared_ptr<Memory>& memory, int64_t bytes) {
     Team& team = *runtime.team;
     const KernelTable& table = kernels(runtime.isa);
-    QUOIN_ASSIGN_OR_RETURN(const double dram_gb_per_s, measure_dram_gb_per_s(team, table, memory));
+    QUOIN_ASSIGN_OR_RETURN(const double dram_gb_per_s, measure_dram_gb_per_s(team, table, memory, bytes));
     return MachineLimits{dram_gb_per_s, measure_tera_operations(team, table.probe_int8),
                          measure_tera_operations(team, table.probe_f32),
                          measure_tera_operations(team, table.probe_bf16)};

@@ -17,8 +17,9 @@ struct MachineLimits {
 };
 
 // Best of several runs on the team of the runtime, with its instruction set. Takes about a second and, for the length
-// of the call, 512 MiB of `memory`, which is not the runtime's: its budget is for models. OutOfMemory without them.
+// of the call, `bytes` of `memory`, which is not the runtime's: its budget is for models. OutOfMemory without them.
 Result<MachineLimits> measure_limits(const Runtime& runtime,
-                                     const std::shared_ptr<Memory>& memory = std::make_shared<Memory>());
+                                     const std::shared_ptr<Memory>& memory = std::make_shared<Memory>(),
+                                     int64_t bytes = int64_t{512} << 20);
 
 }  // namespace quoin

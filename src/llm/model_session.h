@@ -43,6 +43,7 @@ public:
     void set_input(size_t index, RuntimeValue value);
     // Later runs write there; nullopt undoes it.
     void bind_output(size_t index, std::optional<Tensor> tensor) { bound_[index] = std::move(tensor); }
+    bool is_bound(size_t index) const { return bound_[index].has_value(); }
     Status run();
     // Of the last run; nothing before the first and after a failure. Bytes are the session's or the bound tensor's.
     const std::vector<RuntimeValue>& outputs() const { return outputs_; }

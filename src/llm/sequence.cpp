@@ -176,6 +176,7 @@ Status Sequence::generate(Sampler* sampler, const GenerateOptions& options, cons
         // The next token would have no place.
         if (static_cast<int64_t>(tokens_.size()) == context_->kv_tokens()) {
             result.finish = Finish::Context;
+            if (result.generated_tokens == 0) result.prompt_tokens = 0;
             break;
         }
         status = compute(1, logits_.data(), state_);

@@ -101,10 +101,14 @@ Status check_is_model(const Source& source, const Metadata& metadata) {
 
 Result<LoadedModel> load_gguf(const SourcePtr& source, const ReadOptions& options) {
     QUOIN_ASSIGN_OR_RETURN(GgufFile file, parse_gguf(source));
+    LoadedModel model;
+    if (options.metadata_only) {
+        model.metadata = std::move(file.metadata);
+        return model;
+    }
     QUOIN_RETURN_IF_ERROR(check_is_model(*source, file.metadata));
     QUOIN_RETURN_IF_ERROR(file.metadata.require_string("general.architecture").status());
-    LoadedModel model;
-    if (!file.tensors.empty() && !options.metadata_only) {
+    if (!file.tensors.empty()) {
         QUOIN_ASSIGN_OR_RETURN(Decoder decoder, build_decoder(file, source));
         model.kind = ModelKind::LanguageModel;
         model.graph = std::move(decoder.graph);

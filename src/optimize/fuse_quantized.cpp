@@ -249,7 +249,7 @@ private:
         if (!fits(scales->size()) || !fits(zeros->size())) return std::nullopt;
         std::vector<float> reals;
         for (size_t index = 0; index < columns; ++index) {
-            const double scale = double{(*scales)[scales->size() == 1 ? 0 : index]};
+            const auto scale = double{(*scales)[scales->size() == 1 ? 0 : index]};
             const int32_t zero = (*zeros)[zeros->size() == 1 ? 0 : index];
             reals.push_back(static_cast<float>(scale * (double((*integers)[index]) - zero)));
         }

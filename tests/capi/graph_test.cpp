@@ -132,9 +132,32 @@ TEST_CASE("an output of a session is no input of the same session") {
     check_ok(quoin_session_run(session.get()));
     CHECK(check_fails(quoin_session_set_input(session.get(), 0, output_of(session)), QUOIN_ERROR_INVALID_ARGUMENT)
               .find("bind") != std::string::npos);
+    const quoin_value* value = nullptr;
+    check_ok(quoin_session_output_value(session.get(), 0, &value));
+    check_fails(quoin_session_set_input_value(session.get(), 0, value), QUOIN_ERROR_INVALID_ARGUMENT);
     check_ok(quoin_session_set_input(other.get(), 0, output_of(session)));
     check_ok(quoin_session_run(other.get()));
     CHECK(values_of(output_of(other)) == std::vector<float>{4, 8, 12});
+}
+
+TEST_CASE("two tensors of the caller's memory carry a state from run to run") {
+    const RuntimeHandle runtime = one_thread();
+    const ModelHandle model = load_onnx(runtime.get(), doubling());
+    const SessionHandle session = session_of(model);
+    std::vector<float> memory[2] = {{1, 2, 3}, {0, 0, 0}};
+    TensorHandle states[2];
+    const int64_t dims[] = {1, 3};
+    for (size_t i = 0; i < 2; ++i) {
+        quoin_tensor* made = nullptr;
+        check_ok(quoin_tensor_wrap(memory[i].data(), 12, QUOIN_DTYPE_F32, 2, dims, &made));
+        states[i].reset(made);
+    }
+    for (size_t step = 0; step < 3; ++step) {
+        check_ok(quoin_session_set_input(session.get(), 0, states[step % 2].get()));
+        check_ok(quoin_session_bind_output(session.get(), 0, states[1 - step % 2].get()));
+        check_ok(quoin_session_run(session.get()));
+    }
+    CHECK(memory[1] == std::vector<float>{8, 16, 24});
 }
 
 TEST_CASE("a model that says something wrong of a value is refused with the value") {

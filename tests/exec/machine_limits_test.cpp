@@ -7,7 +7,7 @@ namespace quoin::test {
 namespace {
 
 TEST_CASE("every limit of the machine is measured") {
-    const Result<MachineLimits> limits = measure_limits(*make_runtime(2));
+    const Result<MachineLimits> limits = measure_limits(*make_runtime(2), std::make_shared<Memory>(), 16 << 20);
     REQUIRE(limits.ok());
     CHECK(limits->dram_gb_per_s > 0);
     CHECK(limits->int8_tops > 0);

@@ -250,6 +250,7 @@ TEST_CASE("generation ends where the context is full") {
     REQUIRE(sequence->generate(nullptr, {.ignore_end = true}, {}, result).ok());
     CHECK(result.finish == Finish::Context);
     CHECK(result.generated_tokens == 0);
+    CHECK(result.prompt_tokens == 0);
     CHECK(sequence->tokens().size() == 32);
 }
 

@@ -32,7 +32,7 @@ TEST_CASE("a file with keys alone is a vocabulary, whatever its architecture") {
 
 TEST_CASE("of metadata alone any architecture is read") {
     GgufWriter writer = make_model({});
-    writer.key("general.architecture", "mamba");
+    writer.key("general.architecture", "mamba").key("general.type", "adapter");
     const std::vector<std::byte> bytes = writer.write();
     const Result<LoadedModel> model = load_model(wrap_memory(bytes), {.metadata_only = true});
     REQUIRE(model.ok());
