@@ -135,13 +135,13 @@ void run(const SourcePtr& source, bool overridable_initializers) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
     const SourcePtr source = wrap_memory(bytes);
-    const Result<LoadedModel> mapped = load_onnx(source, std::nullopt);
+    const Result<LoadedModel> mapped = load_onnx(source, {});
     check(mapped);
     const auto read_at = [bytes](uint64_t offset, std::span<std::byte> to) {
         if (!to.empty()) std::memcpy(to.data(), bytes.data() + offset, to.size());
         return true;
     };
-    const Result<LoadedModel> read = load_onnx(wrap_reader(size, read_at, std::make_shared<Memory>()), std::nullopt);
+    const Result<LoadedModel> read = load_onnx(wrap_reader(size, read_at, std::make_shared<Memory>()), {});
     check(read);
     require(mapped.status().code() == read.status().code(), "mapping and reader disagree", read.status().message());
     if (mapped.ok()) run(source, size % 2 == 1);
