@@ -711,7 +711,7 @@ void Program::pass_nulls() {
         [&] { return quoin_model_metadata_find(model, nullptr, QUOIN_STRLEN, &length); },
         [&] { return quoin_model_metadata_value(model, 0, 0, nullptr); },
         [&] { return quoin_model_input_info(model, 0, nullptr); },
-        [&] { return quoin_model_input_find(model, nullptr, 0, &length); },
+        [&] { return quoin_model_input_find(model, nullptr, 3, &length); },
         [&] { return quoin_model_output_find(model, nullptr, 3, &length); },
         [&] { return quoin_model_describe(model, 1, 1, nullptr, nullptr); },
         [] { return quoin_tensor_create(QUOIN_DTYPE_F32, 1, nullptr, nullptr); },
