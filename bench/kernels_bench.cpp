@@ -103,7 +103,7 @@ std::unique_ptr<LinearProblem> make_linear(const KernelTable& table, DType dtype
     args.inner = inner;
     args.dst = problem->dst.data();
     args.dst_stride = columns;
-    args.hardware_follows = hardware_follows_streams();
+    args.processor = processor_traits();
     const int64_t lines = linear_scratch_bytes(dtype, rows, args.panels) / int64_t{sizeof(Line)};
     problem->scratch.resize(static_cast<size_t>(threads * lines));
     args.scratch = problem->scratch.data()->bytes;

@@ -212,7 +212,8 @@ typedef struct quoin_runtime_options {
     const int32_t* affinity;  // processor numbers, 0 to 1023: worker i, 1 to threads - 1, is pinned to affinity[i %
     size_t affinity_count;    // affinity_count] where the system can; the caller's thread never. NULL: not pinned
     const char* isa;  // use at most this instruction set: "baseline", "avx2", "avxvnni", "avx512", "avx512vnni",
-                      // "avx512bf16" (with VNNI and BF16); on Arm "baseline", "dotprod", "i8mm"; NULL: the best.
+                      // "avx512bf16" (with VNNI and BF16), "amxint8"; on Arm "baseline", "dotprod", "i8mm"; NULL: the
+                      // best. Where "amxint8" is allowed, Linux is asked for tile registers: for the process, for good.
     size_t isa_length;
     uint64_t memory_budget_bytes;      // most that weights, KV pages and arenas may take together; 0: no limit
     quoin_allocate_function allocate;  // for these large blocks; NULL: the system's. Both functions or none.

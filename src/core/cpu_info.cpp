@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -13,6 +14,10 @@
 #endif
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -20,8 +25,8 @@
 namespace quoin {
 namespace {
 
-constexpr std::array<std::string_view, kIsaCount> kNames = {"baseline",   "avx2",       "avxvnni", "avx512",
-                                                            "avx512vnni", "avx512bf16", "dotprod", "i8mm"};
+constexpr std::array<std::string_view, kIsaCount> kNames = {"baseline",   "avx2",    "avxvnni", "avx512", "avx512vnni",
+                                                            "avx512bf16", "amxint8", "dotprod", "i8mm"};
 
 constexpr bool is_for_this_architecture(Isa isa) {
     if (isa == Isa::Baseline) return true;
@@ -66,6 +71,46 @@ unsigned detect() {
 #endif
     return found;
 }
+
+// Linux keeps room for the tile registers of a thread (8 KiB) from its first use on, so a process has to ask for them.
+#if defined(__x86_64__) && defined(__linux__)
+constexpr long kGetSupported = 0x1021;  // ARCH_GET_XCOMP_SUPP and ARCH_REQ_XCOMP_PERM, which old headers lack
+constexpr long kRequestPermission = 0x1023;
+constexpr long kTileData = 18;
+
+bool machine_offers_tiles() {
+    static const bool kOffers = [] {
+        unsigned eax = 0;
+        unsigned ebx = 0;
+        unsigned ecx = 0;
+        unsigned edx = 0;
+        constexpr unsigned kTileAndInt8 = 3U << 24U;
+        if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & kTileAndInt8) != kTileAndInt8) return false;
+        uint64_t supported = 0;
+        return syscall(SYS_arch_prctl, kGetSupported, &supported) == 0 && (supported >> kTileData & 1U) != 0;
+    }();
+    return kOffers;
+}
+std::atomic<bool> tiles_refused{false};
+
+bool request_tiles() {
+    if (!machine_offers_tiles()) return false;
+    static const bool kGranted = [] {
+        const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+        tiles_refused = !granted;
+        return granted;
+    }();
+    return kGranted;
+}
+#else
+constexpr bool tiles_refused = false;
+bool machine_offers_tiles() {
+    return false;
+}
+bool request_tiles() {
+    return false;
+}
+#endif
 
 std::string read_cpu_name() {
     std::ifstream file("/proc/cpuinfo");
@@ -112,10 +157,14 @@ std::span<const std::string_view> own_isa_names() {
 
 bool machine_has(Isa isa) {
     static const unsigned found = detect();
+    if (isa == Isa::AmxInt8) return machine_has(Isa::Avx512Bf16) && request_tiles();
     return (found >> static_cast<unsigned>(isa) & 1U) != 0;
 }
 
 Isa detected_isa() {
+    if (machine_has(Isa::Avx512Bf16)) {
+        return machine_offers_tiles() && !tiles_refused ? Isa::AmxInt8 : Isa::Avx512Bf16;
+    }
     return best_up_to(static_cast<Isa>(kIsaCount - 1));
 }
 
@@ -129,20 +178,21 @@ Isa effective_isa(std::optional<Isa> cap) {
     return best_up_to(most);
 }
 
-bool hardware_follows_streams() {
+const ProcessorTraits& processor_traits() {
+    static const ProcessorTraits kTraits = [] {
 #if defined(__x86_64__)
-    static const bool kFollows = [] {
         unsigned eax = 0;
         unsigned ebx = 0;
         unsigned ecx = 0;
         unsigned edx = 0;
-        return __get_cpuid(0, &eax, &ebx, &ecx, &edx) != 0 && ebx == signature_AMD_ebx && ecx == signature_AMD_ecx &&
-               edx == signature_AMD_edx;
-    }();
-    return kFollows;
+        const bool amd = __get_cpuid(0, &eax, &ebx, &ecx, &edx) != 0 && ebx == signature_AMD_ebx &&
+                         ecx == signature_AMD_ecx && edx == signature_AMD_edx;
 #else
-    return false;
+        constexpr bool amd = false;
 #endif
+        return ProcessorTraits{.follows_streams = amd, .spare_pipes = amd};
+    }();
+    return kTraits;
 }
 
 int available_processors() {

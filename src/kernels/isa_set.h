@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/cpu_info.h"
+#include "kernels/block_format.h"
 
 namespace quoin {
 
@@ -18,6 +19,10 @@ inline constexpr unsigned kBf16Isas = kFloatIsas | isa_bit(Isa::Avx512Bf16);
 inline constexpr unsigned kIntegerIsas =
     kFloatIsas | isa_bit(Isa::AvxVnni) | isa_bit(Isa::Avx512Vnni) | isa_bit(Isa::DotProd);
 // And, where many rows are multiplied, from products of matrices of bytes.
-inline constexpr unsigned kProductIsas = kIntegerIsas | isa_bit(Isa::I8mm);
+inline constexpr unsigned kProductIsas = kIntegerIsas | isa_bit(Isa::AmxInt8) | isa_bit(Isa::I8mm);
+// Linear over a block format: AMX gains nothing from scales for every 16 values.
+constexpr unsigned linear_isas(DType weight) {
+    return scale_values(find_block_format(weight)->scales) == 32 ? kProductIsas : kProductIsas & ~isa_bit(Isa::AmxInt8);
+}
 
 }  // namespace quoin

@@ -15,7 +15,8 @@ namespace quoin {
     extern const KernelTable kernel_table_avxvnni_##group;    \
     extern const KernelTable kernel_table_avx512_##group;     \
     extern const KernelTable kernel_table_avx512vnni_##group; \
-    extern const KernelTable kernel_table_avx512bf16_##group;
+    extern const KernelTable kernel_table_avx512bf16_##group; \
+    extern const KernelTable kernel_table_amxint8_##group;
 #include "kernels/kernel_groups.inc"
 #undef QUOIN_KERNEL_GROUP
 #elif defined(__aarch64__)
@@ -41,7 +42,7 @@ constexpr GroupTable kGroupTables[] = {
 #define QUOIN_KERNEL_GROUP(group)                                                                         \
     {Isa::Avx2, &kernel_table_avx2_##group}, {Isa::AvxVnni, &kernel_table_avxvnni_##group},               \
         {Isa::Avx512, &kernel_table_avx512_##group}, {Isa::Avx512Vnni, &kernel_table_avx512vnni_##group}, \
-        {Isa::Avx512Bf16, &kernel_table_avx512bf16_##group},
+        {Isa::Avx512Bf16, &kernel_table_avx512bf16_##group}, {Isa::AmxInt8, &kernel_table_amxint8_##group},
 #include "kernels/kernel_groups.inc"
 #undef QUOIN_KERNEL_GROUP
 #elif defined(__aarch64__)

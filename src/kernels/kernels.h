@@ -24,23 +24,23 @@ namespace quoin {
 // Every output element is summed in one fixed order over K, so a row's bits do not depend on the other rows, on how
 // many there are, nor on how the panels are shared out among calls.
 struct LinearArgs {
-    const std::byte* weights;  // first panel, packed as in layout.h
-    int64_t panel_stride;      // bytes from one panel to the next, usually panel_bytes(dtype, inner)
-    int64_t panels;            // panels to compute
-    int64_t columns;           // outputs to write (N): 32 * (panels - 1) < columns <= 32 * panels
-    const std::byte* src;      // f32 rows, or Q8Row for block formats: activation_dtype(weight dtype)
-    int64_t src_stride;        // bytes between rows, a multiple of 4
-    int64_t rows;              // M
-    int64_t inner;             // K; whole blocks of the weights' format
-    const float* bias;         // [columns] or null
-    const float* residual;     // [rows][columns] or null; may be dst itself (same stride)
-    int64_t residual_stride;   // floats between rows
-    float* dst;                // [rows][columns]
-    int64_t dst_stride;        // floats between rows
-    Activation activation;     // all zero: none; slopes [columns]
-    bool hardware_follows;     // hardware_follows_streams(); never decides a result
-    CodeBlocks codes;          // of linear_u2, linear_u4 and linear_u8
-    std::byte* scratch;        // linear_scratch_bytes(), aligned to 64, private to the call
+    const std::byte* weights;   // first panel, packed as in layout.h
+    int64_t panel_stride;       // bytes from one panel to the next, usually panel_bytes(dtype, inner)
+    int64_t panels;             // panels to compute
+    int64_t columns;            // outputs to write (N): 32 * (panels - 1) < columns <= 32 * panels
+    const std::byte* src;       // f32 rows, or Q8Row for block formats: activation_dtype(weight dtype)
+    int64_t src_stride;         // bytes between rows, a multiple of 4
+    int64_t rows;               // M
+    int64_t inner;              // K; whole blocks of the weights' format
+    const float* bias;          // [columns] or null
+    const float* residual;      // [rows][columns] or null; may be dst itself (same stride)
+    int64_t residual_stride;    // floats between rows
+    float* dst;                 // [rows][columns]
+    int64_t dst_stride;         // floats between rows
+    Activation activation;      // all zero: none; slopes [columns]
+    ProcessorTraits processor;  // processor_traits(); never decides a result
+    CodeBlocks codes;           // of linear_u2, linear_u4 and linear_u8
+    std::byte* scratch;         // linear_scratch_bytes(), aligned to 64, private to the call
 };
 
 // Rows and panels that Linear goes through together: a call with many rows should have as many, or a part of them. More

@@ -39,7 +39,7 @@ struct FloatPanels {
 
     static QUOIN_INLINE Pass pass(const LinearArgs& args, int64_t rows) {
         Pass pass = float_pass(rows, kLanes, kValuesPerFloat);
-        if (rows <= kMostRowsBeside && args.hardware_follows) pass.beside = kPanelsBeside;
+        if (rows <= kMostRowsBeside && args.processor.follows_streams) pass.beside = kPanelsBeside;
         return pass;
     }
 

@@ -2,7 +2,8 @@
 //   group += float(dot) * scale (+ minimum * sum of the run),   result += group * scale of the activations' group.
 // The codes of a panel are first made bytes that the dot product takes ("prepared": block_format.h says what they mean,
 // simd.h which form this instruction set wants). For few rows, and where there are registers enough, that happens on
-// the way; else a chunk of the panel is prepared in the first-level cache and all rows pass over it.
+// the way; else a chunk of the panel is prepared in the first-level cache and all rows pass over it, in tiles of dot
+// products or of products of matrices.
 
 namespace quoin {
 namespace {
@@ -43,11 +44,18 @@ struct IntegerPanel {
                                                                        : 3;
     // Rows whose tiles take the codes from the panel: where there are registers enough, making bytes of them for every
     // tile costs less than a detour over the cache, for codes in one plane with one scale however many the tiles are,
-    // else for up to four; for up to two also where the detour takes signed bytes apart.
-    static constexpr int64_t kPackedRows = kPlainCodes && kManyRegisters && kDotsUnsigned            ? INT64_MAX
+    // else for up to four; for up to two also where the detour takes signed bytes apart. Products of matrices are
+    // faster from 16 rows on, from 8 where codes take more work.
+    static constexpr bool kAsMatrix = is_multiplied_as_matrix(Place::kFormat);
+    static constexpr bool kLightCodes = Place::kFormat.high_bits == 0 && !Place::kFormat.values.used;
+    static constexpr int64_t kPackedRows = kAsMatrix                                        ? (kLightCodes ? 15 : 7)
+                                           : kPlainCodes && kManyRegisters && kDotsUnsigned ? INT64_MAX
                                            : kManyRegisters || (kType == DType::Q4_0 && kLanes == 8) ? 23
                                            : kPlanes<PrepareChunk<kType>::kBytes> == 2               ? 2 * kTileRows
                                                                                                      : 0;
+    // Where dot products leave no pipes to take codes apart for each tile.
+    static constexpr int64_t kPackedRowsWithoutSpare = kLightCodes && Reader::kRuns == 1 ? 23 : kTileRows;
+    static constexpr bool kWantsSparePipes = kManyRegisters && kDotsUnsigned && !kAsMatrix;
     // Runs of 32 that a tile passes over at once: 9 KiB of q4_0, which the tiles of other rows then find in the caches.
     // To begin a tile costs so little that shorter chunks pay: of 64 runs, memory idled while all tiles but the first
     // passed over them, which cost steps of 8 to 16 rows up to 15 % on two threads.
@@ -113,10 +121,22 @@ struct IntegerPanel {
         }
     }
 
+    // Scales of runs that are missing in the last group of activations: with them dots of 0 change no sum, not even -0.
+    static QUOIN_INLINE void fill_group(int64_t parts, Chunk& chunk) {
+        static_assert(Reader::kRuns == 1);
+        for (; parts % (kActivationBlock / 32) != 0; ++parts) {
+            for (int v = 0; v < kPanelVectors; ++v) {
+                store(chunk.scales + parts * kPanelColumns + v * kLanes, broadcast(-0.0F));
+                if constexpr (Reader::kMinimum) {
+                    store(chunk.minima + parts * kPanelColumns + v * kLanes, broadcast(-0.0F));
+                }
+            }
+        }
+    }
+
     // Whether so many rows read panels side by side where the hardware follows. Codes that take more arithmetic keep
     // AVX2 busy for as long as memory needs, and rows that leave no registers for whole lines throw the prefetchers
     // off.
-    static constexpr bool kLightCodes = Place::kFormat.high_bits == 0 && !Place::kFormat.values.used;
     static constexpr bool reads_beside(int64_t rows) {
         return kManyRegisters || (kLanes == 8 && kLightCodes && (rows <= 2 || kNibbles));
     }
@@ -255,7 +275,7 @@ struct IntegerPanel {
         if (chunk.rows == R) {
             if constexpr (reads_beside(R)) {
                 // A single stream AVX-512 follows better without asking, AVX2 not.
-                if (chunk.panels > 1 || (kManyRegisters && args.hardware_follows)) {
+                if (chunk.panels > 1 || (kManyRegisters && args.processor.follows_streams)) {
                     multiply_rows<R, false>(chunk, args.panel_stride);
                     return;
                 }
@@ -301,7 +321,13 @@ struct IntegerPanel {
             tile.ahead_end = ahead + bytes;
             tile.ahead = few ? ahead + bytes / 2 : ahead;
             prepare(chunk.panel, part, tile.parts, ahead, tile.ahead, prepared);
-            integer_tiles<PreparedWeights<TileKindOf<kType, PrepareChunk<kType>>>>(chunk.rows, tile);
+            using Kind = TileKindOf<kType, PrepareChunk<kType>>;
+            if constexpr (kAsMatrix) {
+                fill_group(tile.parts, prepared);
+                matrix_tiles<Kind::kMinimum>(chunk.rows, tile);
+            } else {
+                integer_tiles<PreparedWeights<Kind>>(chunk.rows, tile);
+            }
             tile.rows += most / (kActivationBlock / 32) * kActivationBlockBytes;
         }
     }
@@ -326,7 +352,7 @@ struct IntegerPanel {
 
     static QUOIN_INLINE Pass pass(const LinearArgs& args, int64_t rows) {
         if (rows > kStreamedRows) return {kChunkParts * 32, kIntegerTask.panels};
-        const bool beside = args.hardware_follows && rows <= kRegisterRows && reads_beside(rows);
+        const bool beside = args.processor.follows_streams && rows <= kRegisterRows && reads_beside(rows);
         const int64_t panels = beside ? kPanelsBeside : 1;
         return {args.inner, panels, panels};
     }
@@ -339,10 +365,13 @@ struct IntegerPanel {
     static QUOIN_INLINE void multiply(const LinearArgs& args, Room& room, const PanelChunk& chunk) {
         if (chunk.rows <= kRegisterRows) {
             multiply_rows_of<kRegisterRows>(chunk, args);
-        } else if (chunk.rows <= kPackedRows) {
+            return;
+        }
+        const int64_t most = kWantsSparePipes && !args.processor.spare_pipes ? kPackedRowsWithoutSpare : kPackedRows;
+        if (chunk.rows <= most) {
             if constexpr (kPackedRows != 0) multiply_packed_tiles(chunk);
         } else {
-            if constexpr (kPackedRows != INT64_MAX) multiply_tiles(chunk, room);
+            if constexpr (kPackedRows != INT64_MAX || kWantsSparePipes) multiply_tiles(chunk, room);
         }
     }
 };

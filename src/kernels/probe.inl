@@ -20,6 +20,27 @@ QUOIN_INLINE void probe(int64_t rounds, Vector start, Step step) {
     }
 }
 
+#if defined(QUOIN_ISA_AMXINT8)
+// Four products of 16 rows, 16 columns and 64 values, which hide each other's latency. Weights with a scale for every
+// 32 values can reach half of it at most: a product of 32 values takes as long.
+int64_t probe_int8(int64_t rounds) {
+    TileShapes shapes;
+    for (int i = 0; i < 8; ++i) {
+        shapes.rows[i] = kMatrixRows;
+        shapes.row_bytes[i] = 64;
+    }
+    tile_configure(shapes);
+    for_constant<8>([](auto i) QUOIN_LAMBDA_INLINE { tile_zero<i>(); });
+    for (int64_t n = 0; n < rounds; ++n) {
+        tile_dot<0, 4, 6>();
+        tile_dot<1, 4, 7>();
+        tile_dot<2, 5, 6>();
+        tile_dot<3, 5, 7>();
+    }
+    tile_release();
+    return rounds * 4 * kMatrixRows * kLanes * 64 * 2;
+}
+#else
 int64_t probe_int8(int64_t rounds) {
     const Ints a = broadcast_int(0x03030303);
     Ints b = broadcast_int(0x05050505);
@@ -30,6 +51,7 @@ int64_t probe_int8(int64_t rounds) {
     });
     return rounds * kChains * kLanes * (kHasPairDot ? 16 : 8);
 }
+#endif
 
 int64_t probe_f32(int64_t rounds) {
     const Floats a = broadcast(0.5F);

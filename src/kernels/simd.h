@@ -1,6 +1,7 @@
 // The vocabulary the kernels are written in: vectors of floats and 32-bit integers of this instruction set's width,
 // and the words no portable library has (u8 x s8 dot product, half loads, first-n loads and stores). Four files give it
-// for SSE2/portable, AVX2, AVX-512 and NEON; beside them only simd_bytes.h and simd_exponents.h name intrinsics.
+// for SSE2/portable, AVX2, AVX-512 and NEON; only simd_bytes.h, simd_exponents.h and simd_amx.h
+// beside them name intrinsics or instructions.
 //
 // Floats support + - * / by operator. min and max return their second operand when either is NaN.
 #pragma once
@@ -57,6 +58,7 @@ QUOIN_INLINE void for_constant(Body body) {
 
 constexpr bool kDotsAnyBytes = kWideBytes == Bytes::Any;
 constexpr bool kHasPairDot = kThisIsa == Isa::I8mm;
+constexpr bool kHasMatrixDot = kThisIsa == Isa::AmxInt8;
 // Whether signed bytes that many rows meet are taken apart first (SplitBytes).
 constexpr bool kSplitsSigns = kThisIsa == Isa::Avx2;
 

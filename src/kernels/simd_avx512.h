@@ -8,7 +8,9 @@
 namespace quoin {
 namespace {
 
-#if defined(QUOIN_ISA_AVX512BF16)
+#if defined(QUOIN_ISA_AMXINT8)
+constexpr Isa kThisIsa = Isa::AmxInt8;
+#elif defined(QUOIN_ISA_AVX512BF16)
 constexpr Isa kThisIsa = Isa::Avx512Bf16;
 #elif defined(QUOIN_ISA_AVX512VNNI)
 constexpr Isa kThisIsa = Isa::Avx512Vnni;

@@ -160,7 +160,7 @@ public:
         args.inner = inner_;
         args.panels = part.panels;
         args.columns = std::min(part.panels * kPanelColumns, columns_ - part.panel * kPanelColumns);
-        args.hardware_follows = hardware_follows_streams();
+        args.processor = processor_traits();
         args.codes = codes_;
         args.scratch = scratch;
         return args;

@@ -355,7 +355,7 @@ bool is_same_size(const ConvolutionQuery& query) {
 }
 
 bool take(const ConvolutionQuery& query) {
-    if (query.arithmetic == DType::BF16 && !isa_includes(query.context.runtime.isa, Isa::Avx512Bf16)) return false;
+    if (query.arithmetic == DType::BF16 && !has_bf16_products(query.context.runtime.isa)) return false;
     return has_bands(query.problem.window) && onednn::has_activation(query.activation) && is_same_size(query) &&
            is_fast(typical_spec(query));
 }

@@ -219,7 +219,7 @@ private:
         args.src_stride = src_stride * int64_t{sizeof(float)};
         args.rows = rows;
         args.inner = matrix.inner;
-        args.hardware_follows = hardware_follows_streams();
+        args.processor = processor_traits();
         args.bias = bias;
         args.residual = residual;
         args.residual_stride = residual_stride;

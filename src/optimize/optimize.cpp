@@ -71,7 +71,7 @@ Result<Provider> effective_provider(Provider wanted, const Runtime& runtime) {
 }
 
 Status check_arithmetic(DType arithmetic, const Runtime& runtime) {
-    if (arithmetic != DType::BF16 || isa_includes(runtime.isa, Isa::Avx512Bf16)) return {};
+    if (arithmetic != DType::BF16 || has_bf16_products(runtime.isa)) return {};
     return error(StatusCode::Unsupported, "the instruction set ", isa_name(runtime.isa),
                  " has no products of bf16 numbers");
 }

@@ -157,8 +157,8 @@ TEST_CASE("a message nobody wants is not even made") {
 // ---- Instruction sets
 
 TEST_CASE("instruction sets have names in rising order") {
-    const std::vector<std::string> names = {"baseline",   "avx2",       "avxvnni", "avx512",
-                                            "avx512vnni", "avx512bf16", "dotprod", "i8mm"};
+    const std::vector<std::string> names = {"baseline",   "avx2",    "avxvnni", "avx512", "avx512vnni",
+                                            "avx512bf16", "amxint8", "dotprod", "i8mm"};
     REQUIRE(names.size() == kIsaCount);
     for (int number = 0; number < kIsaCount; ++number) {
         const auto isa = static_cast<Isa>(number);
@@ -197,7 +197,7 @@ TEST_CASE("what a machine has, it has with all below it") {
 constexpr Isa highest_isa = Isa::I8mm;
 constexpr Isa foreign_isa = Isa::Avx2;
 #else
-constexpr Isa highest_isa = Isa::Avx512Bf16;
+constexpr Isa highest_isa = Isa::AmxInt8;
 constexpr Isa foreign_isa = Isa::DotProd;
 #endif
 

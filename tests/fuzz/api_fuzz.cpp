@@ -101,7 +101,7 @@ void Program::create_runtime() {
     constexpr int32_t kThreads[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, -1, 1025, INT32_MIN, INT32_MAX};
     value.threads = in_.pick(kThreads);
     constexpr const char* kSets[] = {nullptr,      nullptr,      "baseline", "avx2", "avxvnni", "avx512",
-                                     "avx512vnni", "avx512bf16", "i8mm",     "",     "sse9"};
+                                     "avx512vnni", "avx512bf16", "amxint8",  "i8mm", "",        "sse9"};
     value.isa = in_.pick(kSets);
     value.isa_length = value.isa != nullptr && in_.byte() % 2 == 0 ? QUOIN_STRLEN : 0;
     constexpr uint64_t kBudgets[] = {0, 0, 0, 1, 1000, 4000, 10000, 20000, 40000, 100000, UINT64_MAX};

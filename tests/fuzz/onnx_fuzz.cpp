@@ -62,7 +62,7 @@ RuntimePtr make_runtime() {
     auto runtime = std::make_shared<Runtime>();
     runtime->memory = std::make_shared<Memory>(kBudget);
     runtime->team = std::make_unique<Team>(1);
-    runtime->isa = detected_isa();
+    runtime->isa = effective_isa({});
     return runtime;
 }
 

@@ -149,7 +149,7 @@ std::vector<float> run(const KernelTable& table, const Cache& cache, const Probl
 
 // Whether this instruction set rounds queries and probabilities to bf16 to multiply them by these pages.
 bool rounds_to_bf16(DType dtype, Isa isa) {
-    return dtype == DType::BF16 && isa == Isa::Avx512Bf16;
+    return dtype == DType::BF16 && kernel_isa(Kernel::attention_bf16, isa) == Isa::Avx512Bf16;
 }
 
 struct Errors {

@@ -50,7 +50,7 @@ struct Extras {
 
 // Whether this instruction set multiplies these weights by activations rounded to bf16.
 bool rounds_to_bf16(DType weight, Isa isa) {
-    return weight == DType::BF16 && isa == Isa::Avx512Bf16;
+    return weight == DType::BF16 && kernel_isa(Kernel::linear_bf16, isa) == Isa::Avx512Bf16;
 }
 
 Activations rounded_to_bf16(const Activations& a) {
@@ -64,7 +64,7 @@ Activations rounded_to_bf16(const Activations& a) {
 
 std::vector<float> run(const KernelTable& table, const Weight& weight, const std::vector<std::byte>& panels,
                        const Activations& a, int64_t first_row, int64_t rows, const Extras& extras, bool in_place,
-                       bool hardware_follows = true) {
+                       ProcessorTraits processor = {true, true}) {
     const int64_t n = weight.columns;
     const bool with_residual = !extras.residual.empty();
     std::vector<float> dst(static_cast<size_t>(rows * n), -7.0F);
@@ -85,7 +85,7 @@ std::vector<float> run(const KernelTable& table, const Weight& weight, const std
     args.residual_stride = n;
     args.dst = dst.data();
     args.dst_stride = n;
-    args.hardware_follows = hardware_follows;
+    args.processor = processor;
     run_linear(weight_kernels(table, weight.dtype).linear, weight.dtype, args);
     return dst;
 }
@@ -158,7 +158,7 @@ TEST_CASE("linear agrees with double precision on every instruction set", "[kern
                         CAPTURE(isa_name(isa), dtype_name(dtype), rows, columns, inner);
                         CHECK(worst_error(weight, rounds_to_bf16(dtype, isa) ? rounded : exact, extras, got) < 1);
                         if (!extras.residual.empty()) {
-                            CHECK(same_bits(run(kernels(isa), weight, panels, a, 0, rows, extras, true, false), got));
+                            CHECK(same_bits(run(kernels(isa), weight, panels, a, 0, rows, extras, true, {}), got));
                         }
                     }
                 }
@@ -180,14 +180,14 @@ TEST_CASE("a row's bits depend neither on the rows computed with it nor on the h
         for (const Isa isa : machine_isas()) {
             std::vector<float> single;
             for (int64_t r = 0; r < most; ++r) {
-                const auto row = run(kernels(isa), weight, panels, a, r, 1, extras, false, r % 2 != 0);
+                const auto row = run(kernels(isa), weight, panels, a, r, 1, extras, false, {r % 2 != 0, true});
                 single.insert(single.end(), row.begin(), row.end());
             }
             for (int64_t rows = 2; rows <= most; rows = rows < 27 ? rows + 1 : rows + most - 27) {
                 const std::vector<float> want(single.begin(), single.begin() + rows * columns);
                 CAPTURE(isa_name(isa), dtype_name(dtype), rows);
-                for (const bool follows : {false, true}) {
-                    CHECK(same_bits(run(kernels(isa), weight, panels, a, 0, rows, extras, false, follows), want));
+                for (const bool amd : {false, true}) {
+                    CHECK(same_bits(run(kernels(isa), weight, panels, a, 0, rows, extras, false, {amd, amd}), want));
                 }
             }
         }
@@ -233,7 +233,7 @@ TEST_CASE("integer sums are exact and equal on every instruction set", "[kernels
         for (const bool extremes : {false, true}) {
             const int64_t inner = 128;  // more would not be exact in f32
             Weight weight = make_weight(dtype, 40, inner, random, -3);
-            Activations a = make_activations(dtype, 19, inner, random, true);
+            Activations a = make_activations(dtype, 27, inner, random, true);
             if (extremes) {  // all weights and activations as large as they come: where 16-bit sums would saturate
                 const auto block = static_cast<size_t>(file_block_bytes(dtype));
                 for (size_t i = 0; i < weight.file.size(); ++i) {
@@ -253,8 +253,9 @@ TEST_CASE("integer sums are exact and equal on every instruction set", "[kernels
             }
             const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
             for (const Isa isa : machine_isas()) {
-                for (const int64_t rows : {1, 2, 3, 4, 5, 6, 7, 19}) {
-                    const auto got = run(kernels(isa), weight, panels, a, 0, rows, {}, false);
+                for (const int64_t rows : {1, 2, 3, 4, 5, 6, 7, 19, 27}) {
+                    const bool amd = rows != 27;
+                    const auto got = run(kernels(isa), weight, panels, a, 0, rows, {}, false, {amd, amd});
                     int wrong = 0;
                     for (int64_t r = 0; r < rows; ++r) {
                         for (int64_t c = 0; c < 40; ++c) {
@@ -280,14 +281,16 @@ TEST_CASE("instruction sets with fma agree bit by bit", "[kernels]") {
         const int64_t inner = block_size(dtype) == 256 ? 512 : 160;
         const Weight weight = make_weight(dtype, 45, inner, random);
         const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
-        const Activations a = make_activations(dtype, 8, inner, random);
+        const Activations a = make_activations(dtype, 25, inner, random);
         std::vector<float> first;
         for (const Isa isa : machine_isas()) {
             if (isa == Isa::Baseline || rounds_to_bf16(dtype, isa)) continue;
-            const auto got = run(kernels(isa), weight, panels, a, 0, 8, {}, false);
-            if (first.empty()) first = got;
-            CAPTURE(isa_name(isa), dtype_name(dtype));
-            CHECK(same_bits(got, first));
+            for (const bool spare_pipes : {false, true}) {
+                const auto got = run(kernels(isa), weight, panels, a, 0, 25, {}, false, {true, spare_pipes});
+                if (first.empty()) first = got;
+                CAPTURE(isa_name(isa), dtype_name(dtype), spare_pipes);
+                CHECK(same_bits(got, first));
+            }
         }
     }
 }
@@ -297,12 +300,14 @@ TEST_CASE("a NaN activation makes its own row NaN and no other", "[kernels]") {
     for (const DType dtype : kWeightDTypes) {
         const Weight weight = make_weight(dtype, 33, 256, random);
         const std::vector<std::byte> panels = pack(kernels(Isa::Baseline), weight);
-        Activations a = make_activations(dtype, 3, 256, random);
+        Activations a = make_activations(dtype, 25, 256, random);
         std::byte* const row = a.bytes.data() + a.stride;
         put(row + (is_block(dtype) ? kActivationBlockBytes + ActivationGroup::kScale : 40), NAN);
         for (const Isa isa : machine_isas()) {
-            const auto got = run(kernels(isa), weight, panels, a, 0, 3, {}, false);
-            for (size_t i = 0; i < got.size(); ++i) CHECK(std::isnan(got[i]) == (i / 33 == 1));
+            for (const int64_t rows : {3, 25}) {
+                const auto got = run(kernels(isa), weight, panels, a, 0, rows, {}, false);
+                for (size_t i = 0; i < got.size(); ++i) CHECK(std::isnan(got[i]) == (i / 33 == 1));
+            }
         }
     }
 }

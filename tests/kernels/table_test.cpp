@@ -23,6 +23,7 @@ TEST_CASE("a missing kernel comes from the instruction set below", "[kernels]") 
     const KernelTable& avx512 = kernels(Isa::Avx512);
     const KernelTable& vnni = kernels(Isa::Avx512Vnni);
     const KernelTable& bf16 = kernels(Isa::Avx512Bf16);
+    const KernelTable& amx = kernels(Isa::AmxInt8);
     CHECK(vnni.pack_q4_0 == baseline.pack_q4_0);
     CHECK(vnni.linear_f32 == avx512.linear_f32);
     CHECK(avx512.linear_f32 != avx2.linear_f32);
@@ -31,6 +32,8 @@ TEST_CASE("a missing kernel comes from the instruction set below", "[kernels]") 
     CHECK(vnni.linear_bf16 == avx512.linear_bf16);
     CHECK(bf16.linear_q4_0 == vnni.linear_q4_0);
     CHECK(bf16.linear_bf16 != vnni.linear_bf16);
+    CHECK(amx.linear_q4_0 != bf16.linear_q4_0);
+    CHECK(amx.linear_bf16 == vnni.linear_bf16);
     CHECK(avxvnni.linear_f32 == avx2.linear_f32);
     CHECK(avxvnni.linear_q4_0 != avx2.linear_q4_0);
     CHECK(kernel_isa(Kernel::pack_q4_0, Isa::Avx512Vnni) == Isa::Baseline);
@@ -44,7 +47,8 @@ TEST_CASE("AVX-512 tables have nothing of AVX-VNNI", "[kernels]") {
 #define QUOIN_KERNEL(result, name, isas, parameters)                  \
     CHECK(kernel_isa(Kernel::name, Isa::Avx512) != Isa::AvxVnni);     \
     CHECK(kernel_isa(Kernel::name, Isa::Avx512Vnni) != Isa::AvxVnni); \
-    CHECK(kernel_isa(Kernel::name, Isa::Avx512Bf16) != Isa::AvxVnni);
+    CHECK(kernel_isa(Kernel::name, Isa::Avx512Bf16) != Isa::AvxVnni); \
+    CHECK(kernel_isa(Kernel::name, Isa::AmxInt8) != Isa::AvxVnni);
 #include "kernels/kernel_list.inc"
 #undef QUOIN_KERNEL
 }

@@ -63,7 +63,7 @@ TEST_CASE("architectures without a trained model agree with llama.cpp") {
 
 TEST_CASE("logits agree on every instruction set of this machine") {
     const Isa isa = GENERATE(Isa::Baseline, Isa::Avx2, Isa::AvxVnni, Isa::Avx512, Isa::Avx512Vnni, Isa::Avx512Bf16,
-                             Isa::DotProd, Isa::I8mm);
+                             Isa::AmxInt8, Isa::DotProd, Isa::I8mm);
     if (!machine_has(isa)) return skip("no " + std::string(isa_name(isa)));
     INFO(isa_name(isa));
     const std::string base = "tests/data/architectures/small-qwen2";
@@ -87,7 +87,7 @@ TEST_CASE("a model with weights of all block formats agrees with a double-precis
         CHECK(greedy(context, prompt, count) == continuation);
     }
     SECTION("activations in 8 bits") {
-        const Isa isa = GENERATE(Isa::Baseline, Isa::Avx2, Isa::Avx512, Isa::Avx512Vnni, Isa::Avx512Bf16);
+        const Isa isa = GENERATE(Isa::Baseline, Isa::Avx2, Isa::Avx512, Isa::Avx512Vnni, Isa::Avx512Bf16, Isa::AmxInt8);
         if (!machine_has(isa)) return skip("no " + std::string(isa_name(isa)));
         INFO(isa_name(isa));
         const auto context = make_context(load_file(path, make_runtime(2, isa)));

@@ -26,7 +26,7 @@ RuntimePtr make_runtime(int threads) {
     auto runtime = std::make_shared<Runtime>();
     runtime->memory = std::make_shared<Memory>();
     runtime->team = std::make_unique<Team>(threads);
-    runtime->isa = detected_isa();
+    runtime->isa = effective_isa({});
     return runtime;
 }
 

@@ -9,6 +9,7 @@
 #include "kernels/rotary.inl"
 #include "kernels/kv_store.inl"
 #include "kernels/quantize.inl"
+#include "kernels/simd_amx.h"
 #include "kernels/probe.inl"
 // clang-format on
 
