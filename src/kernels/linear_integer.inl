@@ -44,12 +44,12 @@ struct IntegerPanel {
                                                                        : 3;
     // Rows whose tiles take the codes from the panel: where there are registers enough, making bytes of them for every
     // tile costs less than a detour over the cache, for codes in one plane with one scale however many the tiles are,
-    // else for up to four; for up to two also where the detour takes signed bytes apart. Products of matrices are
-    // faster from 16 rows on, from 8 where codes take more work.
+    // else for up to four; for up to two also where the detour takes signed bytes apart. Products of matrices wait for
+    // memory while bytes are made, and pay for that with more rows only (16 rows: 0.75 of the speed).
     static constexpr bool kAsMatrix = is_multiplied_as_matrix(Place::kFormat);
     static constexpr bool kLightCodes = Place::kFormat.high_bits == 0 && !Place::kFormat.values.used;
-    static constexpr int64_t kPackedRows = kAsMatrix                                        ? (kLightCodes ? 15 : 7)
-                                           : kPlainCodes && kManyRegisters && kDotsUnsigned ? INT64_MAX
+    static constexpr int64_t kPackedRows = kAsMatrix                                                 ? kStreamedRows
+                                           : kPlainCodes && kManyRegisters && kDotsUnsigned          ? INT64_MAX
                                            : kManyRegisters || (kType == DType::Q4_0 && kLanes == 8) ? 23
                                            : kPlanes<PrepareChunk<kType>::kBytes> == 2               ? 2 * kTileRows
                                                                                                      : 0;
