@@ -132,7 +132,8 @@ typedef struct quoin_cpu {
     const char* name;          // "AMD EPYC ...", or "unknown"; static, like the two below
     const char* isa_detected;  // best instruction set that machine and library share: "baseline", "avx2", "avx512", ...
     const char* isa_default;   // the one that is used without an option; lower when the variable QUOIN_ISA caps it
-                               // (an unknown name there caps nothing here, but no runtime can be created with it)
+                               // (an unknown name there caps nothing here, but no runtime can be created with it);
+                               // to know it, Linux is asked for tile registers as quoin_runtime_create() does
     int32_t processors;        // that this process may run on
     int32_t reserved;
 } quoin_cpu;
