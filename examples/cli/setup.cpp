@@ -7,7 +7,8 @@
 
 namespace {
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
-constexpr const char* kIsaHelp = "at most: baseline, avx2, avxvnni, avx512[vnni|bf16], amxint8; Arm: dotprod, i8mm";
+constexpr const char* kIsaHelp =
+    "up to baseline, avx2, avxvnni, avx512, avx512vnni, avx512bf16, amxint8; Arm dotprod, i8mm";
 constexpr const char* kArithmeticHelp = "products of f32 models: f32 (default), or bf16, faster and less exact";
 }  // namespace
 
